@@ -1,0 +1,1 @@
+"""Storage: records, schema, store, artefacts and the ledger."""

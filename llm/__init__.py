@@ -1,0 +1,1 @@
+"""Language model: prompts, scorers, re-ranking and the embedded model."""

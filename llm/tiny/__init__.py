@@ -1,0 +1,1 @@
+"""lethe-tiny: corpus, tokenizer, training and checkpoint of the embedded model."""

@@ -1,0 +1,1 @@
+"""Composition: the jobs a person runs, their configuration and the command line."""

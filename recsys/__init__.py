@@ -1,0 +1,1 @@
+"""Backbones: collaborative filtering models, splits and metrics."""

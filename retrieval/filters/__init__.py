@@ -1,0 +1,1 @@
+"""History filters: which interactions of a person reach the prompt."""

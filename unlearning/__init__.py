@@ -1,0 +1,1 @@
+"""Forgetting: one small interface, and the methods that act on each layer."""

@@ -1,0 +1,1 @@
+"""Audits that can fail: lineage, residue and distance to an oracle."""
