@@ -28,7 +28,9 @@ class Candidates:
 
     def __post_init__(self) -> None:
         if not len(self.rows) == len(self.scores) == len(self.origin):
-            raise ValueError(f"rows, scores and origin differ in length: {len(self.rows)}, {len(self.scores)}, {len(self.origin)}")
+            raise ValueError(
+                f"rows, scores and origin differ in length: {len(self.rows)}, {len(self.scores)}, {len(self.origin)}"
+            )
         if len(np.unique(self.rows)) != len(self.rows):
             raise ValueError("a candidate list holds an item twice")
 
