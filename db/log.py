@@ -16,8 +16,8 @@ SPLITS = (Split.TRAIN, Split.VALID, Split.TEST)
 class InteractionLog:
     """Visible interactions in time order, as rows into `users` and `items`.
 
-    `user` and `item` are int64 [n], `timestamp` int64 [n] (unix seconds, 0 where unknown), `rating` float32 [n] (NaN where
-    unknown), `split` uint8 [n]. `items` lists the whole catalogue, also items nobody has met.
+    `user` and `item` are int64 [n], `timestamp` int64 [n] (unix seconds, 0 where unknown), `rating` float32 [n]
+    (NaN where unknown), `split` uint8 [n]. `items` lists the whole catalogue, also items nobody has met.
     """
 
     users: tuple[UserId, ...]
