@@ -1,0 +1,125 @@
+"""What the language model is asked, as text. Pure, standard library only.
+
+The frame is Qwen2.5's ChatML and is trusted: `HEAD` and `TAIL` are encoded with special tokens. What lies between is
+the user text, which carries titles from outside: it is sanitised here and must be encoded with special tokens disabled.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from db.errors import LetheError
+from db.records import Item
+from llm.sanitise import sanitise
+from retrieval.context import Context
+
+SYSTEM = "You are a careful recommender. Answer briefly."
+HEAD = f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n"
+TAIL = "<|im_end|>\n<|im_start|>assistant\n"
+YES = "yes"
+NO = "no"
+LABELS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+"""Candidate labels: each is one token in every byte-level vocabulary."""
+RANKING = "ranking"
+"""The key of the JSON answer: `{"ranking":[2,3,1]}`."""
+UNKNOWN_TITLE = "I don't know that title."
+
+TITLE_CAP = 100
+GENRE_CAP = 24
+GENRES_CAP = 6
+PROFILE_CAP = 300
+
+
+@dataclass(frozen=True, slots=True)
+class JudgePrompt:
+    """The user text for candidate i is `prefix + suffixes[i]`.
+
+    The prefix ends in a newline and every suffix begins with a letter, so tokens never span the boundary: encoding the
+    parts one by one gives the same ids as encoding the whole.
+    """
+
+    prefix: str
+    suffixes: tuple[str, ...]
+
+
+def chat(user_text: str) -> tuple[str, str, str]:
+    """Frame head, user text and frame tail: the first and the last are trusted, the middle is not."""
+    return HEAD, user_text, TAIL
+
+
+def _genres(item: Item) -> list[str]:
+    return [shown for genre in item.genres[:GENRES_CAP] if (shown := sanitise(genre, GENRE_CAP))]
+
+
+def describe(item: Item) -> str:
+    """Title with what is known of it.
+
+    >>> from db.records import ItemId
+    >>> describe(Item(ItemId("50"), "Star Wars", 1977, ("Action", "Sci-Fi")))
+    'Star Wars (1977; Action, Sci-Fi)'
+    >>> describe(Item(ItemId("1"), "Untitled"))
+    'Untitled'
+    """
+    known = "; ".join(filter(None, (str(item.year) if item.year is not None else "", ", ".join(_genres(item)))))
+    title = sanitise(item.title, TITLE_CAP) or "an untitled item"
+    return f"{title} ({known})" if known else title
+
+
+def _shares(counts: Counter[str], total: int, top: int) -> str:
+    """The commonest keys with their share in steps of 5%; ties in alphabetical order."""
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:top]
+    return ", ".join(f"{key} {5 * round(20 * count / total)}%" for key, count in ordered)
+
+
+def profile(history: Sequence[Item]) -> str:
+    """A summary of the visible history alone: how many of its items carry each genre, and their decades.
+
+    >>> from db.records import ItemId
+    >>> profile([Item(ItemId("1"), "A", 1977, ("War",)), Item(ItemId("2"), "B", 1995, ("War", "Drama"))])
+    'War 100%, Drama 50%; 1970s 50%, 1990s 50%'
+    """
+    genres = Counter(genre for item in history for genre in set(_genres(item)))
+    decades = Counter(f"{item.year // 10 * 10}s" for item in history if item.year is not None)
+    parts = (_shares(genres, len(history), 8), _shares(decades, len(history), 3))
+    return "; ".join(filter(None, parts))
+
+
+def _lines(items: Iterable[Item]) -> str:
+    return "".join(f"- {describe(item)}\n" for item in items)
+
+
+def _taste(context: Context) -> str:
+    """Profile and history, ending in a newline."""
+    if not context.history:
+        return "A new person, no history yet.\n"
+    summary = sanitise(context.profile, PROFILE_CAP) or profile(context.history) or "unknown"
+    return f"A person liked:\n{_lines(context.history)}Profile: {summary}.\n"
+
+
+def judge(context: Context) -> JudgePrompt:
+    """One yes/no question for each candidate; everything they share is in the prefix."""
+    return JudgePrompt(
+        prefix=f"{_taste(context)}Say {YES} or {NO} for the candidate.\n",
+        suffixes=tuple(f"Candidate: {describe(item)}. Would they like it?" for item in context.candidates),
+    )
+
+
+def listwise(context: Context, labels: Sequence[str] = LABELS) -> str:
+    """One question about all candidates; the answer is the label of the best."""
+    if len(labels) < len(context.candidates):
+        raise LetheError(f"{len(context.candidates)} candidates but {len(labels)} labels: ask for fewer candidates")
+    lines = (f"{label}. {describe(item)}\n" for label, item in zip(labels, context.candidates, strict=False))
+    return f"{_taste(context)}Candidates:\n{''.join(lines)}Which would they like best? Answer with its letter."
+
+
+def generate(context: Context) -> str:
+    """The JSON prompt after CRAGRU (appendix A): profile, history, numbered candidates; the answer orders the numbers.
+
+    Candidates are numbered from 1, in the order of `context.candidates`.
+    """
+    lines = "".join(f"{place}. {describe(item)}\n" for place, item in enumerate(context.candidates, 1))
+    return (
+        f"{_taste(context)}Candidates:\n{lines}"
+        "Order all candidates from best to worst for this person. Each number appears exactly once. "
+        f'Answer with JSON only, as in {{"{RANKING}":[2,3,1]}}.'
+    )
