@@ -1,0 +1,73 @@
+# Lethe. `make` lists the targets; `make demo` and `make test` are all a newcomer needs.
+
+VENV        := .venv
+PY          := $(VENV)/bin/python
+INSTALLED   := $(VENV)/.installed
+PACKAGES    := db recsys retrieval llm unlearning pipelines
+PYTHON      ?= >=3.11
+DATA        ?= $(LETHE_BENCH_DATA)
+BENCH       ?= $(sort $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/[a-z]*.py)))
+
+# A uv that knows dependency groups, or else a private copy of uv in .uv (never the system's Python).
+UV          := $(shell uv pip install --help 2>/dev/null | grep -q -e --group && command -v uv || echo .uv/bin/uv)
+
+# uv does not read pip's settings; what pip finds beside its index (a CPU build of torch, say) uv should find too.
+ifneq ($(PIP_FIND_LINKS),)
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench nightly pins clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED)  ## make .venv and install everything into it, at the pinned versions
+
+.uv/bin/uv:
+	rm -rf .uv
+	python3 -m venv .uv && .uv/bin/python -m pip install --quiet uv \
+	  || { rm -rf .uv; python3 -m pip install --quiet --target .uv uv; }
+
+# `uv pip install` reads the override of RecBole's ray pin from [tool.uv] in pyproject.toml.
+$(INSTALLED): pyproject.toml constraints.txt | $(filter .uv/bin/uv,$(UV))
+	test -x $(PY) || $(UV) venv --python '$(PYTHON)' $(VENV)
+	$(UV) pip install --python $(PY) --constraints constraints.txt --build-constraints constraints.txt \
+	  --editable '.[postgres]' --group dev
+	@touch $@
+
+demo: $(INSTALLED)  ## the whole story on ml-100k, in demo-root/
+	LETHE_ROOT=demo-root $(VENV)/bin/lethe demo
+
+test: $(INSTALLED)  ## the tests (without the nightly ones)
+	$(PY) -m pytest -m "not nightly" -rs
+
+check: $(INSTALLED)  ## lint, format, types, import arrow, doctests, shape of the code
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PY) -m pytest --doctest-modules --ignore=db/migrations $(PACKAGES) tests/test_shape.py
+
+format: $(INSTALLED)  ## put the code into the form that check wants
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+
+bench: $(INSTALLED)  ## the benchmarks: make bench [BENCH="name ..."] [DATA=DIR] [QUICK=1]; JSON in bench-out/
+	@mkdir -p bench-out; failed=; for name in $(BENCH); do echo "== $$name"; \
+	  $(PY) -m benchmarks.$$name $(if $(QUICK),--quick) $(if $(DATA),--data "$(DATA)") --out bench-out/$$name.json \
+	  || failed="$$failed $$name"; done; test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
+
+nightly: $(INSTALLED)  ## what is too heavy for make test: the nightly tests, then every benchmark in its quick form
+	$(PY) -m pytest -m nightly -rs
+	$(MAKE) bench QUICK=1
+
+pins: $(INSTALLED)  ## write constraints.txt anew from what is installed in .venv
+	{ grep '^#' constraints.txt; { $(UV) pip freeze --python $(PY) --exclude-editable; \
+	  echo 'hatchling>=1.27' | $(UV) pip compile --quiet --no-annotate --no-header -; } \
+	  | sed -E 's/^([^ ]+==[^+ ]+)\+[^ ]*/\1/' | sort -u; } > constraints.tmp
+	mv constraints.tmp constraints.txt
+
+clean:  ## remove what setup, check and bench made (a Lethe root is never touched)
+	rm -rf $(VENV) .uv bench-out build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find $(PACKAGES) tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
