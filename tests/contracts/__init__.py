@@ -1,0 +1,1 @@
+"""One conformance suite per interface; every implementation runs through it."""
