@@ -62,11 +62,13 @@ nightly: $(INSTALLED)  ## what is too heavy for make test: the nightly tests, th
 	$(PY) -m pytest -m nightly -rs
 	$(MAKE) bench QUICK=1
 
+# What is installed decides the versions; --universal adds what other systems need beside it (CUDA, say).
 pins: $(INSTALLED)  ## write constraints.txt anew from what is installed in .venv
-	{ grep '^#' constraints.txt; { $(UV) pip freeze --python $(PY) --exclude-editable; \
-	  echo 'hatchling>=1.27' | $(UV) pip compile --quiet --no-annotate --no-header -; } \
-	  | sed -E 's/^([^ ]+==[^+ ]+)\+[^ ]*/\1/' | sort -u; } > constraints.tmp
-	mv constraints.tmp constraints.txt
+	$(UV) pip freeze --python $(PY) --exclude-editable | sed 's/+.*//' > installed.tmp
+	{ grep '^#' constraints.txt; echo 'hatchling>=1.27' | env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal \
+	  --python-version 3.11 --no-annotate --no-header --extra postgres --group pyproject.toml:dev \
+	  --constraints installed.tmp pyproject.toml -; } > constraints.tmp
+	mv constraints.tmp constraints.txt && rm installed.tmp
 
 clean:  ## remove what setup, check and bench made (a Lethe root is never touched)
 	rm -rf $(VENV) .uv bench-out build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

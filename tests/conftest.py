@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-
 from collections.abc import Iterator
 
 import pytest
 
 from tests.postgres import REQUIRED, NoServerError, Server, running_server
-
 
 SURROUNDINGS = {
     "OMP_NUM_THREADS": "2",  # the machine that the figures are stated for, whatever this one has

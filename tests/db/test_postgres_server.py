@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,7 +42,7 @@ def test_databases_are_apart_and_gone_afterwards_even_with_a_connection_open(pos
         connection.commit()
         assert tables(first) == ["mine"]
         assert tables(second) == []
-    with pytest.raises(Exception, match="terminating connection|does not exist|closed"):
+    with pytest.raises(Exception, match=r"terminating connection|does not exist|closed"):
         connection.execute(text("SELECT 1"))
     connection.invalidate()
     engine.dispose()
@@ -67,9 +69,6 @@ def test_a_missing_server_says_what_to_install(monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.parametrize(("required", "outcome"), [("1", "failed"), ("0", "skipped")])
 def test_where_a_server_is_required_a_skip_is_a_failure(required: str, outcome: str, tmp_path: Path) -> None:
     """In a pytest of its own, on a machine made to look as if it had no server."""
-    import subprocess
-    import sys
-
     (tmp_path / "test_it.py").write_text(
         "from pathlib import Path\n"
         "from tests import postgres\n"
