@@ -1,0 +1,168 @@
+"""Batch jobs: their settings, their chunks, and what they publish for readers."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row, and_, delete, select, update
+
+from db import catalogue
+from db.errors import LetheError
+from db.records import ItemId, UserId
+from db.schema import chunks, exports, forget_requests, interactions, items, jobs, recommendations, users
+from db.store import Unit
+
+RUNNING, DONE, CANCELLED = "running", "done", "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A batch over all visible people, pinned to one backbone generation and one data epoch."""
+
+    id: str
+    state: str
+    settings: Mapping[str, Any]
+    backbone: int
+    epoch: int
+    out: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The unit of resume: people whose surrogate keys lie between `first_user` and `last_user`, both included."""
+
+    job: str
+    number: int
+    first_user: int
+    last_user: int
+    counts: Mapping[str, int] | None
+    """What the finished chunk counted; None while it is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredList:
+    """One person's recommendations as they are published: item, score and origin by rank."""
+
+    user: UserId
+    items: tuple[ItemId, ...]
+    scores: tuple[float, ...]
+    origins: tuple[str, ...]
+
+
+def create(unit: Unit, settings: Mapping[str, Any], *, backbone: int, out: str, chunk_size: int) -> Job:
+    """Plan a batch: cut the visible people into chunks by key range."""
+    job = Job("j" + secrets.token_hex(6), RUNNING, dict(settings), backbone, catalogue.epoch(unit), out)
+    values = {"id": job.id, "kind": "recommend", "state": RUNNING, "settings": dict(settings), "backbone": backbone}
+    unit.connection.execute(jobs.insert(), {**values, "epoch": job.epoch, "out": out, "created_at": datetime.now(UTC)})
+    visible = select(users.c.id).where(users.c.hidden_by.is_(None)).order_by(users.c.id)
+    keys = list(unit.connection.scalars(visible))
+    parts = [keys[start : start + chunk_size] for start in range(0, len(keys), chunk_size)]
+    rows = [{"job": job.id, "number": n, "first_user": p[0], "last_user": p[-1]} for n, p in enumerate(parts)]
+    if rows:
+        unit.connection.execute(chunks.insert(), rows)
+    return job
+
+
+def get(unit: Unit, job: str) -> Job:
+    """The job with this id. Raises LetheError for an unknown one."""
+    row = unit.connection.execute(select(jobs).where(jobs.c.id == job)).first()
+    if row is None:
+        known = ", ".join(unit.connection.scalars(select(jobs.c.id).where(jobs.c.state == RUNNING))) or "none"
+        raise LetheError(f"there is no job {job}; unfinished jobs: {known}")
+    return _job(row)
+
+
+def unfinished(unit: Unit) -> list[Job]:
+    """Jobs that can be resumed."""
+    return [_job(row) for row in unit.connection.execute(select(jobs).where(jobs.c.state == RUNNING))]
+
+
+def chunks_of(unit: Unit, job: str) -> list[Chunk]:
+    """Every chunk of a job in order."""
+    rows = unit.connection.execute(select(chunks).where(chunks.c.job == job).order_by(chunks.c.number))
+    return [Chunk(r.job, r.number, r.first_user, r.last_user, r.counts if r.done_at else None) for r in rows]
+
+
+def finish_chunk(unit: Unit, chunk: Chunk, counts: Mapping[str, int]) -> None:
+    """Mark a chunk done; its part file is already in place."""
+    c = chunks.c
+    which = and_(c.job == chunk.job, c.number == chunk.number)
+    unit.connection.execute(update(chunks).where(which).values(counts=dict(counts), done_at=datetime.now(UTC)))
+
+
+def set_state(unit: Unit, job: str, state: str) -> None:
+    """Mark a job done or cancelled."""
+    finished = datetime.now(UTC) if state != RUNNING else None
+    unit.connection.execute(update(jobs).where(jobs.c.id == job).values(state=state, finished_at=finished))
+
+
+def visible_users(unit: Unit, chunk: Chunk) -> list[tuple[int, UserId]]:
+    """People of a chunk whom no request hides now, as (key, id)."""
+    between = and_(users.c.id >= chunk.first_user, users.c.id <= chunk.last_user, users.c.hidden_by.is_(None))
+    rows = unit.connection.execute(select(users.c.id, users.c.user_id).where(between).order_by(users.c.id))
+    return [(key, UserId(outside)) for key, outside in rows]
+
+
+def changed_since(unit: Unit, epoch: int) -> set[UserId]:
+    """People any of whose rows were hidden by a request accepted after `epoch`: a list made then is not theirs now."""
+    c = forget_requests.c
+    return {UserId(u) for u in unit.connection.scalars(select(c.user_id).where(c.epoch > epoch)) if u}
+
+
+def publish(unit: Unit, lists: Sequence[StoredList], *, backbone: int) -> None:
+    """Store lists for readers, replacing each person's older ones. The caller has left out hidden people."""
+    user_keys = {UserId(o): k for k, o in unit.connection.execute(select(users.c.id, users.c.user_id))}
+    item_keys = catalogue.item_keys(unit)
+    for stored in lists:
+        unit.connection.execute(delete(recommendations).where(recommendations.c.user == user_keys[stored.user]))
+    rows = [
+        {"user": user_keys[s.user], "rank": n, "item": item_keys[i], "score": score, "origin": o, "backbone": backbone}
+        for s in lists
+        for n, (i, score, o) in enumerate(zip(s.items, s.scores, s.origins, strict=True), start=1)
+    ]
+    if rows:
+        unit.connection.execute(recommendations.insert(), rows)
+
+
+def stored_list(unit: Unit, user: UserId) -> StoredList | None:
+    """A person's published recommendations, or None."""
+    c = recommendations.c
+    joined = (
+        select(items.c.item_id, c.score, c.origin).join(items, items.c.id == c.item).join(users, users.c.id == c.user)
+    )
+    rows = unit.connection.execute(joined.where(users.c.user_id == user).order_by(c.rank)).all()
+    if not rows:
+        return None
+    names, scores, origins = zip(*rows, strict=True)
+    return StoredList(user, tuple(ItemId(i) for i in names), tuple(scores), tuple(origins))
+
+
+def drop_lists_of(unit: Unit, backbones: Sequence[int]) -> int:
+    """Delete the published lists that these backbone generations made. Returns how many rows went."""
+    wanted = recommendations.c.backbone.in_(list(backbones))
+    return unit.connection.execute(delete(recommendations).where(wanted)).rowcount
+
+
+def record_export(unit: Unit, path: str, *, sha256: str, rows: int, epoch: int) -> None:
+    """Remember a file written outside the root: beyond reach, and named in later certificates."""
+    values = {"path": path, "sha256": sha256, "rows": rows, "epoch": epoch, "at": datetime.now(UTC)}
+    unit.connection.execute(exports.insert(), values)
+
+
+def exports_before(unit: Unit, epoch: int) -> list[str]:
+    """Paths of exports that may hold rows hidden at `epoch`."""
+    c = exports.c
+    return list(unit.connection.scalars(select(c.path).where(c.epoch < epoch).order_by(c.id)))
+
+
+def history_keys(unit: Unit, user: int) -> list[int]:
+    """Item keys of one person's visible rows in time order."""
+    c = interactions.c
+    visible = and_(c.user == user, c.hidden_by.is_(None))
+    return list(unit.connection.scalars(select(c.item).where(visible).order_by(c.timestamp, c.item)))
+
+
+def _job(row: Row[Any]) -> Job:
+    return Job(row.id, row.state, row.settings, row.backbone, row.epoch, row.out)

@@ -1,0 +1,101 @@
+"""The last reach: hidden rows are deleted, what must stay is cleared, and the files hold no residue."""
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from hashlib import sha256
+
+from sqlalchemy import Connection, Row, delete, select, text, update
+from sqlalchemy.exc import DBAPIError
+
+from db.errors import StoreBusyError
+from db.records import RequestId
+from db.schema import forget_requests, interactions, recommendations, users
+from db.store import Store, Unit
+
+_PURGED_TABLES = ("interactions", "users", "recommendations", "forget_requests")
+_CHECKPOINT_TRIES = 20
+
+
+def commitment(salt: str, user: str) -> str:
+    """SHA-256(salt ‖ id) in hex: lets the holder of the certificate prove whom it is about, and nobody else guess."""
+    return sha256((salt + user).encode()).hexdigest()
+
+
+def subject(unit: Unit, request: RequestId) -> tuple[str, str] | None:
+    """The id and the salt that only the subject's certificate may keep; None once they are purged."""
+    c = forget_requests.c
+    row = unit.connection.execute(select(c.user_id, c.salt).where(c.id == request)).one()
+    return (row.user_id, row.salt) if row.user_id and row.salt else None
+
+
+def commitment_of(unit: Unit, request: RequestId) -> str | None:
+    """The commitment that stays in the store after the purge."""
+    return unit.connection.scalar(select(forget_requests.c.commitment).where(forget_requests.c.id == request))
+
+
+def purge(unit: Unit, requests: Iterable[RequestId]) -> int:
+    """Delete the hidden rows of these requests and clear the requests themselves. Returns interactions deleted."""
+    gone = 0
+    for request in requests:
+        c = forget_requests.c
+        row: Row[tuple[int, str, str]] | None = unit.connection.execute(
+            select(c.user, c.user_id, c.salt).where(c.id == request, c.user_id.is_not(None))
+        ).first()
+        if row is None:
+            continue
+        key, user, salt = row
+        gone += unit.connection.execute(delete(interactions).where(interactions.c.hidden_by == request)).rowcount
+        unit.connection.execute(delete(recommendations).where(recommendations.c.user == key))
+        unit.connection.execute(delete(users).where(users.c.hidden_by == request))
+        cleared = {"user": None, "user_id": None, "selection": None, "salt": None}
+        kept = {"commitment": commitment(salt, user)}
+        unit.connection.execute(update(forget_requests).where(c.id == request).values({**cleared, **kept}))
+    return gone
+
+
+def scrub(store: Store, *, sleep: Callable[[float], None] = time.sleep) -> list[str]:
+    """Rewrite the database so that deleted bytes are gone from its files. Returns what could not be reached.
+
+    Raises StoreBusyError while a reader keeps old pages alive: the caller must not say "erased".
+    """
+    with store.autocommit() as connection:
+        if store.dialect == "postgresql":
+            return _scrub_postgresql(connection)
+        _checkpoint(connection, sleep)
+        connection.exec_driver_sql("VACUUM")
+        _checkpoint(connection, sleep)
+    return []
+
+
+def delivered_at(unit: Unit, request: RequestId) -> datetime | None:
+    """When the request was closed."""
+    return unit.connection.scalar(select(forget_requests.c.erased_at).where(forget_requests.c.id == request))
+
+
+def _checkpoint(connection: Connection, sleep: Callable[[float], None]) -> None:
+    # The pragma fails silently while a reader is open: its first column says so, and nothing else does.
+    for _ in range(_CHECKPOINT_TRIES):
+        busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+        if not busy:
+            return
+        sleep(0.1)
+    raise StoreBusyError("a reader keeps deleted pages alive; close it and run `lethe erase` again")
+
+
+def _scrub_postgresql(connection: Connection) -> list[str]:
+    limits = []
+    for table in _PURGED_TABLES:
+        connection.execute(text(f'VACUUM (FULL, ANALYZE) "{table}"'))
+    for statement in (
+        "VACUUM FULL pg_statistic",
+        "ALTER SYSTEM SET wal_recycle = off",
+        "SELECT pg_reload_conf()",
+        "SELECT pg_switch_wal()",
+        "CHECKPOINT",
+    ):
+        try:
+            connection.execute(text(statement))
+        except DBAPIError as error:
+            limits.append(f"PostgreSQL refused `{statement}`: {str(error.orig).strip().splitlines()[0]}")
+    return limits
