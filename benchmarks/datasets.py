@@ -1,0 +1,52 @@
+"""Interaction logs for the benchmarks: ml-100k as installed with RecBole, or a folder of `user item item ...` lines."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import numpy as np
+
+from db.errors import LetheError
+from db.log import InteractionLog
+from db.records import ItemId, UserId
+from recsys.splits import SplitRecipe, assign
+
+
+def ml100k(recipe: SplitRecipe) -> InteractionLog:
+    """The 100,000 interactions of ml-100k, split by `recipe`."""
+    spec = importlib.util.find_spec("recbole")
+    if spec is None or spec.origin is None:
+        raise LetheError("recbole, which carries ml-100k, is not installed: run make setup")
+    path = Path(spec.origin).parent / "dataset_example" / "ml-100k" / "ml-100k.inter"
+    cells = [line.split("\t") for line in path.read_text().splitlines()[1:]]
+    table = np.array([[int(u), int(i), int(float(t))] for u, i, _, t in cells], dtype=np.int64)
+    return _log(table, recipe)
+
+
+def folder(data: str | None, recipe: SplitRecipe) -> InteractionLog:
+    """train.txt and test.txt of `data` (or of LETHE_BENCH_DATA) pooled and split again by `recipe`; no timestamps."""
+    place = data or os.environ.get("LETHE_BENCH_DATA")
+    if not place:
+        raise LetheError("no data folder: pass --data DIR or set LETHE_BENCH_DATA")
+    pairs = [
+        (int(user), int(item), 0)
+        for name in ("train.txt", "test.txt")
+        for user, *items in map(str.split, (Path(place) / name).read_text().splitlines())
+        for item in items
+    ]
+    return _log(np.unique(np.array(pairs, dtype=np.int64), axis=0), recipe)
+
+
+def _log(table: np.ndarray[tuple[int, int], np.dtype[np.int64]], recipe: SplitRecipe) -> InteractionLog:
+    table = table[np.lexsort((table[:, 1], table[:, 0], table[:, 2]))]
+    users, user = np.unique(table[:, 0], return_inverse=True)
+    items, item = np.unique(table[:, 1], return_inverse=True)
+    return InteractionLog(
+        users=tuple(UserId(str(u)) for u in users),
+        items=tuple(ItemId(str(i)) for i in items),
+        user=user.astype(np.int64),
+        item=item.astype(np.int64),
+        timestamp=table[:, 2],
+        rating=np.full(len(table), np.nan, dtype=np.float32),
+        split=assign(recipe, user, item, table[:, 2]),
+    )
