@@ -1,0 +1,105 @@
+"""A data set that passed every check, in memory: what any reader yields and `ingest` writes."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from pipelines.ingest import validate
+from pipelines.ingest.limits import Limits
+from pipelines.ingest.rejects import Rejects
+from pipelines.ingest.source import SourceFile
+from pipelines.ingest.table import LINE, Table
+
+ITEMS = pl.Schema(
+    {
+        "item_id": pl.String(),
+        "title": pl.String(),
+        "year": pl.Int32(),
+        "genres": pl.List(pl.String()),
+        "description": pl.String(),
+    }
+)
+USERS = pl.Schema({"user_id": pl.String()})
+INTERACTIONS = pl.Schema(
+    {"user_id": pl.String(), "item_id": pl.String(), "rating": pl.Float64(), "timestamp": pl.Int64()}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """The tables of one data set as a format found them: text columns under Lethe's names, nothing checked yet."""
+
+    kind: str
+    interactions: Table
+    items: Table
+    users: Table | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a data set came from: its kind, and its files by name (never by folder) with their sha256."""
+
+    kind: str
+    files: tuple[SourceFile, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """Items, people and interactions with the schemas above; ids are unique and known, each pair occurs once."""
+
+    items: pl.DataFrame
+    users: pl.DataFrame
+    interactions: pl.DataFrame
+    source: Source
+    duplicates: int
+    """Interactions left out because the same person met the same item later on, or again at the same moment."""
+
+    def __post_init__(self) -> None:
+        for name, frame, schema in (
+            ("items", self.items, ITEMS),
+            ("users", self.users, USERS),
+            ("interactions", self.interactions, INTERACTIONS),
+        ):
+            if frame.schema != schema:
+                raise ValueError(f"{name} has the schema {frame.schema}, not {schema}")
+        if self.items["item_id"].n_unique() < self.items.height or self.users["user_id"].n_unique() < self.users.height:
+            raise ValueError("an id comes twice")
+        if self.interactions.select("user_id", "item_id").is_duplicated().any():
+            raise ValueError("a person meets an item twice")
+        for field, frame in (("item_id", self.items), ("user_id", self.users)):
+            if self.interactions.join(frame, on=field, how="anti").height:
+                raise ValueError(f"an interaction has an unknown {field}")
+
+
+def checked(raw: Raw, limits: Limits, rejects: Rejects) -> Dataset:
+    """The data set, when every row of it is good. Raises `RejectedRowsError` otherwise: the whole or nothing.
+
+    Where a user file exists, people it does not name are rejected; of several contacts of one person with one item the
+    latest stays (an unknown time counts as earliest, and of equals the last in the file).
+    """
+    name = raw.interactions.file.name
+    items = validate.items(raw.items, limits, rejects)
+    people = validate.users(raw.users, limits, rejects) if raw.users is not None else None
+    catalogue_is_whole = rejects.rows == 0  # else a bad item row would condemn every interaction with the item
+    rows = validate.interactions(raw.interactions, limits, rejects)
+    if catalogue_is_whole:
+        rows = validate.known(name, rows, items, "item_id", rejects)
+        rows = rows if people is None else validate.known(name, rows, people, "user_id", rejects)
+    tables = [table for table in (raw.interactions, raw.items, raw.users) if table is not None]
+    rejects.raise_if_any(sum(table.frame.height for table in tables))
+    people = rows.select("user_id").unique(maintain_order=True) if people is None else people
+    latest = _latest(rows)
+    return Dataset(
+        items=items.select(ITEMS.names()),
+        users=people.select("user_id"),
+        interactions=latest.select(INTERACTIONS.names()),
+        source=Source(raw.kind, tuple(table.file for table in tables)),
+        duplicates=rows.height - latest.height,
+    )
+
+
+def _latest(rows: pl.DataFrame) -> pl.DataFrame:
+    if not rows.select("user_id", "item_id").is_duplicated().any():
+        return rows
+    in_time = rows.sort("timestamp", LINE, nulls_last=False)
+    return in_time.unique(["user_id", "item_id"], keep="last", maintain_order=True).sort(LINE)

@@ -1,0 +1,1 @@
+"""One file a format: where its files lie and what its columns mean."""

@@ -1,0 +1,86 @@
+"""Bad rows: collected over all files of a data set, listed in one reject file, and told in one line."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from db.errors import LetheError
+from pipelines.ingest.limits import Limits
+from pipelines.ingest.text import shown
+
+
+class Reject(NamedTuple):
+    """One thing wrong with one row."""
+
+    file: str
+    line: int
+    field: str
+    value: str
+    reason: str
+
+
+class RejectedRowsError(LetheError):
+    """A data set was refused for its rows. `path` is the reject file, if one was asked for: it holds personal data."""
+
+    def __init__(self, message: str, path: Path | None, rows: int) -> None:
+        super().__init__(message)
+        self.path = path
+        self.rows = rows
+
+
+class Rejects:
+    """Collects bad rows while the files of one data set are read."""
+
+    def __init__(self, limits: Limits, path: Path | None = None) -> None:
+        self._limits = limits
+        self._path = path
+        self._found: list[Reject] = []
+        self._bad: dict[str, set[int]] = {}
+
+    def add(self, file: str, field: str, rows: pl.DataFrame) -> None:
+        """Take rows with the columns `line`, `value` and `reason`."""
+        lines = rows["line"].to_list()
+        self._bad.setdefault(file, set()).update(lines)
+        room = max(0, self._limits.listed_rejects - len(self._found))
+        told = zip(lines[:room], rows["value"].head(room), rows["reason"].head(room), strict=True)
+        self._found += [Reject(file, line, field, str(value or "")[:200], reason) for line, value, reason in told]
+
+    @property
+    def rows(self) -> int:
+        """How many rows are bad so far."""
+        return sum(len(lines) for lines in self._bad.values())
+
+    def raise_if_any(self, total: int) -> None:
+        """Write the reject file and raise `RejectedRowsError` when a row was bad; `total` counts the rows read."""
+        if not self.rows:
+            return
+        first = min(self._found, key=lambda reject: (reject.file, reject.line))
+        listed = "ask for a reject file to see them all"
+        if self._path is not None:
+            write_rejects(self._path, self._found)
+            listed = f"they are listed in {shown(self._path)}"
+        told = f"{shown(first.file)} line {first.line}: {first.field} {shown(first.value)} {first.reason}"
+        raise RejectedRowsError(
+            f"{self.rows:,} of {total:,} rows are bad and nothing was taken, first {told}; {listed}",
+            self._path,
+            self.rows,
+        )
+
+
+def write_rejects(path: Path, rejects: Iterable[Reject]) -> None:
+    """JSON lines, whole or not at all, readable by the owner alone."""
+    partial = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(reject._asdict(), ensure_ascii=False) + "\n" for reject in rejects)
+            file.flush()
+            os.fsync(descriptor)
+        partial.replace(path)
+    except (OSError, ValueError) as error:
+        raise LetheError(f"cannot write the reject file {shown(path)}: {error}; choose another place") from error
