@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from hashlib import sha256
 
-from sqlalchemy import Connection, Row, delete, select, text, update
+from sqlalchemy import Connection, delete, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from db.errors import StoreBusyError
@@ -39,7 +39,7 @@ def purge(unit: Unit, requests: Iterable[RequestId]) -> int:
     gone = 0
     for request in requests:
         c = forget_requests.c
-        row: Row[tuple[int, str, str]] | None = unit.connection.execute(
+        row = unit.connection.execute(
             select(c.user, c.user_id, c.salt).where(c.id == request, c.user_id.is_not(None))
         ).first()
         if row is None:
