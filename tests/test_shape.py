@@ -225,11 +225,10 @@ def test_root_folders() -> None:
     assert shape.wrong_root_folders(FILES) == []
 
 
-@pytest.mark.parametrize(
-    "path", ["/".join(("", "work", "main")), "see ../" + "shared", '"' + "/".join(("", "tmp", "x"))]
-)
+@pytest.mark.parametrize("path", ["@work@main", "see ..@shared", '"@tmp@x', "sqlite:///@home@me@lethe.db"])
 def test_a_path_of_somebodys_machine_is_found(path: str) -> None:
-    assert list(shape.foreign_paths("README.md", f"one\n{path}\n"))[0].startswith("README.md:2 ")
+    text = f"one\n{path}\n".replace("@", "/")
+    assert [found.split()[0] for found in shape.foreign_paths("README.md", text)] == ["README.md:2"]
 
 
 def test_a_path_inside_the_repository_is_not() -> None:
@@ -261,9 +260,7 @@ def test_files_that_git_ignores_are_not_measured(tmp_path: Path) -> None:
 
 def modules_after(statement: str) -> set[str]:
     """The roots of all modules that are loaded once a new interpreter has run a statement."""
-    code = (
-        f"{statement}\nimport sys; sys.stdout.write('\\n' + ' '.join({{name.split('.')[0] for name in sys.modules}}))"
-    )
+    code = f"{statement}\nimport sys; print(*{{name.split('.')[0] for name in sys.modules}})"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     return set(result.stdout.splitlines()[-1].split())
 
