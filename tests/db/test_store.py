@@ -7,6 +7,7 @@ import pytest
 
 from db import artifacts, catalogue, jobs, ledger, purge, requests, suppression
 from db.errors import LetheError, StoreBusyError
+from db.load import load_log
 from db.records import Item, ItemId, Mode, Receipt, Scope, Selection, State, UserId, Verdict
 from db.schema import ledger as ledger_table
 from db.schema import metadata
@@ -61,7 +62,7 @@ def test_items_are_added_updated_and_left_alone(store):
 
 
 def test_the_log_is_in_time_order_and_lists_items_nobody_met(store):
-    log = read(store, catalogue.load_log)
+    log = read(store, load_log)
     assert log.users == (ALICE, BOB, CANARY)
     assert log.items == ("i1", "i2", "i3", "i4")
     assert [h.tolist() for h in log.histories()] == [[3, 1, 0]] * 3
@@ -71,7 +72,7 @@ def test_the_log_is_in_time_order_and_lists_items_nobody_met(store):
 def test_shielding_a_person_hides_every_row_at_once(store):
     request = write(store, requests.shield, CANARY, Selection(), now=NOW)
     assert (request.state, request.rows, request.user) == (State.SHIELDED, 3, CANARY)
-    log = read(store, catalogue.load_log)
+    log = read(store, load_log)
     assert log.users == (ALICE, BOB)
     assert len(log) == 6
     assert read(store, catalogue.counts)["hidden"] == 3
@@ -90,7 +91,7 @@ def test_shielding_a_person_hides_every_row_at_once(store):
 )
 def test_a_selection_hides_only_its_rows(store, selection, left):
     write(store, requests.shield, ALICE, selection, now=NOW)
-    log = read(store, catalogue.load_log)
+    log = read(store, load_log)
     assert log.users == (ALICE, BOB, CANARY)
     assert [h.tolist() for h in log.histories()] == [left, [3, 1, 0], [3, 1, 0]]
 
@@ -189,7 +190,7 @@ def test_purge_deletes_the_rows_and_keeps_a_commitment_only(store):
 def test_purging_a_selection_keeps_the_person(store):
     request = write(store, requests.shield, ALICE, Selection(items=(ItemId("i1"),)), now=NOW)
     write(store, purge.purge, [request.id])
-    assert [h.tolist() for h in read(store, catalogue.load_log).histories()][0] == [3, 1]
+    assert [h.tolist() for h in read(store, load_log).histories()][0] == [3, 1]
     assert len(read(store, catalogue.stored_interactions)) == 8
 
 
