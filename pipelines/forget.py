@@ -1,0 +1,73 @@
+"""Forget a person: accepted, hidden and shielded in one transaction, in under a second. Imports neither torch nor numpy."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from db import artifacts, jobs, requests
+from db.records import ForgetRequest, Scope, Selection, UserId
+from db.store import Store, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """One place that a request reaches: how many rows or files, when, and by what means."""
+
+    place: str
+    count: int
+    when: str
+    how: str
+
+
+def forget(
+    store: Store, users: Sequence[UserId], selection: Selection, *, now: datetime, deadline: timedelta
+) -> list[ForgetRequest]:
+    """Shield every request, or none: an unknown person among them refuses them all.
+
+    Raises LetheError for a person or a selection that names nothing, and StoreBusyError while another process writes.
+    """
+    with store.writing() as unit:
+        made = [requests.shield(unit, user, selection, now=now, deadline=deadline) for user in dict.fromkeys(users)]
+        unit.commit()
+    with store.writing() as unit:
+        artifacts.quarantine(unit)  # a pure re-do: every command that opens the store for work repeats it
+        unit.commit()
+    return made
+
+
+def preview(store: Store, users: Sequence[UserId], selection: Selection) -> list[Touched]:
+    """Every place that `forget` and `erase` would touch, with counts; changes nothing."""
+    with store.reading() as unit:
+        found = [requests.rows_of(unit, user, selection) for user in dict.fromkeys(users)]
+        keys = [key for key, _ in found]
+        rows = sum(len(wanted) for _, wanted in found)
+        lists = sum(requests.stored_lists(unit, key) for key in keys)
+        return [
+            Touched("interactions", rows, "at once", "hidden; deleted by erase"),
+            Touched("users", len(keys) if selection.whole_user else 0, "at once", "hidden; deleted by erase"),
+            Touched("recommendations", lists, "at once", "deleted"),
+            *_artefacts(unit),
+            Touched("unfinished jobs", len(jobs.unfinished(unit)), "at publish", "the person's list is dropped"),
+            Touched(
+                "exports", len(jobs.exports_before(unit, _ALWAYS)), "never", "beyond reach; named in the certificate"
+            ),
+        ]
+
+
+_ALWAYS = 1 << 62
+
+
+def _artefacts(unit: Unit) -> list[Touched]:
+    on_disk = [a for a in artifacts.all_on_disk(unit) if a.scope is not Scope.NONE]
+    refused = [a for a in on_disk if a.kind in ("recommendations", "evaluation", "report")]
+    rebuilt = [a for a in on_disk if a not in refused]
+    return [
+        *(
+            Touched(f"{a.kind} {a.name}", 1, "at once", "file refused to readers; written again by erase")
+            for a in refused
+        ),
+        *(
+            Touched(f"{a.kind} {a.name}", 1, "by erase", f"generation {a.generation} rebuilt without the rows")
+            for a in rebuilt
+        ),
+    ]
