@@ -1,7 +1,6 @@
 """Bad rows: collected over all files of a data set, listed in one reject file, and told in one line."""
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -9,8 +8,11 @@ from typing import NamedTuple
 import polars as pl
 
 from db.errors import LetheError
+from db.files import write_atomic
 from pipelines.ingest.limits import Limits
-from pipelines.ingest.text import shown
+from pipelines.ingest.text import reason_of, shown
+
+_WITHHELD = ("row", "user_id")
 
 
 class Reject(NamedTuple):
@@ -72,15 +74,18 @@ class Rejects:
 
 
 def write_rejects(path: Path, rejects: Iterable[Reject]) -> None:
-    """JSON lines, whole or not at all, readable by the owner alone."""
-    partial = path.with_name(path.name + ".tmp")
+    """JSON lines, whole or not at all, readable by the owner alone. Whole rows and people's ids are left out."""
+    told = ({**reject._asdict(), "value": None if reject.field in _WITHHELD else reject.value} for reject in rejects)
+    lines = "".join(json.dumps(reject, ensure_ascii=False) + "\n" for reject in told)
+
+    def write(partial: Path) -> None:
+        partial.touch(mode=0o600)
+        partial.write_text(lines, encoding="utf-8")
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(reject._asdict(), ensure_ascii=False) + "\n" for reject in rejects)
-            file.flush()
-            os.fsync(descriptor)
-        partial.replace(path)
+        write_atomic(path, write)
     except (OSError, ValueError) as error:
-        raise LetheError(f"cannot write the reject file {shown(path)}: {error}; choose another place") from error
+        raise LetheError(
+            f"cannot write the reject file {shown(path)}: {reason_of(error)}; choose another place"
+        ) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from db.errors import LetheError
 from pipelines.ingest.limits import Limits
-from pipelines.ingest.text import shown
+from pipelines.ingest.text import reason_of, shown
 
 _PACKED = {
     b"\x1f\x8b": ("gzip", "gunzip"),
@@ -42,8 +42,9 @@ def read_bytes(path: Path, limits: Limits) -> tuple[SourceFile, bytes]:
     try:
         data = _regular_file(path, limits)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise LetheError(f"cannot read {shown(path)}: {reason}; check the path and its permissions") from error
+        raise LetheError(
+            f"cannot read {shown(path)}: {reason_of(error)}; check the path and its permissions"
+        ) from error
     if not data:
         raise LetheError(f"{shown(path.name)} is empty: give a file with rows")
     return SourceFile(path.name, len(data), hashlib.sha256(data).hexdigest()), data
@@ -77,8 +78,9 @@ def folder_files(folder: Path) -> frozenset[str]:
     try:
         return frozenset(entry.name for entry in folder.iterdir())
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise LetheError(f"cannot list the folder {shown(folder)}: {reason}; give the folder of a data set") from error
+        raise LetheError(
+            f"cannot list the folder {shown(folder)}: {reason_of(error)}; give a data set's folder"
+        ) from error
 
 
 def _regular_file(path: Path, limits: Limits) -> bytes:

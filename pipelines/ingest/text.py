@@ -22,3 +22,9 @@ def shown(value: object) -> str:
     """A value as an error message quotes it: on one line, escaped, at most sixty-odd characters."""
     text = str(value)
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """Why a path could not be used, in a few words and on one line."""
+    told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(told.split())
