@@ -1,4 +1,4 @@
-"""Forget a person: accepted, hidden and shielded in one transaction, in under a second. Imports neither torch nor numpy."""
+"""Forget a person: accepted, hidden and shielded in one transaction. Imports neither torch nor numpy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,0 +1,40 @@
+"""`lethe`: the entry point. Heavy libraries are imported by the command that needs them."""
+
+import sys
+
+import typer
+
+from db.errors import LetheError
+from pipelines.cli import forget, ingest, status
+
+app = typer.Typer(
+    name="lethe",
+    help="A recommender that can forget, and can prove it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(ingest.app, name="ingest")
+app.add_typer(forget.app, name="forget")
+app.command()(status.status)
+
+
+def main() -> None:
+    """Run a command; an error a person can put right is one line on standard error."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(_told("stopped; what was committed is safe, run the same command again", 130))
+    except LetheError as error:
+        sys.exit(_told(str(error), error.exit_status))
+    except OSError as error:
+        sys.exit(_told(f"{error.filename or 'input'}: {error.strerror or error}", 1))
+
+
+def _told(message: str, status_code: int) -> int:
+    print(f"lethe: {' '.join(message.split())}", file=sys.stderr)
+    return status_code
+
+
+if __name__ == "__main__":
+    main()

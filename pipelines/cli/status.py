@@ -1,0 +1,52 @@
+"""`lethe status`."""
+
+from datetime import UTC, datetime
+
+import typer
+
+from pipelines.cli.options import ROOT, Json, Root, open_store
+from pipelines.cli.output import emit, table
+from pipelines.status import Status
+from pipelines.status import status as read_status
+
+
+def status(*, root: Root = ROOT, as_json: Json = False) -> None:
+    """Show every request, its open steps and the artefacts on disk.
+
+    Exit status 1 while a request is open past its deadline.
+
+    \b
+    Example:
+      lethe status --json
+    """
+    found = read_status(open_store(root), now=datetime.now(UTC))
+    emit(found, as_json=as_json, text=lambda: _text(found))
+    if found.overdue:
+        raise typer.Exit(1)
+
+
+def _text(found: Status) -> str:
+    counts = found.counts
+    head = (
+        f"{counts['users']} users, {counts['items']} items, {counts['interactions']} visible interactions, "
+        f"{counts['hidden']} hidden; data epoch {found.epoch}"
+    )
+    requests = [
+        (
+            s.request.id,
+            s.request.state.value,
+            s.request.rows,
+            f"{s.request.deadline:%Y-%m-%d}",
+            _note(s.overdue, s.steps),
+        )
+        for s in found.standings
+    ]
+    kept = [(a.kind, a.name, a.generation, a.state, a.scope.value, a.data_epoch) for a in found.artefacts]
+    parts = [head]
+    parts += [table(("request", "state", "rows", "deadline", "open steps"), requests)] if requests else ["no requests"]
+    parts += [table(("artefact", "name", "generation", "state", "scope", "epoch"), kept)] if kept else ["no artefacts"]
+    return "\n\n".join(parts)
+
+
+def _note(overdue: bool, steps: tuple[str, ...]) -> str:
+    return ("OVERDUE: " if overdue else "") + " ".join(steps)
