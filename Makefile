@@ -17,7 +17,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench nightly pins clean
+.PHONY: help setup demo test check lint layout types arrow shape format bench nightly pins clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,11 +42,17 @@ demo: $(INSTALLED)  ## the whole story on ml-100k, in demo-root/
 test: $(INSTALLED)  ## the tests (without the nightly ones)
 	$(PY) -m pytest -m "not nightly" -rs
 
-check: $(INSTALLED)  ## lint, format, types, import arrow, doctests, shape of the code
+# Five parts, so that `make -k check` tells everything that is wrong at once.
+check: lint layout types arrow shape  ## lint, format, types, import arrow, doctests, shape of the code
+lint: $(INSTALLED)
 	$(VENV)/bin/ruff check
+layout: $(INSTALLED)
 	$(VENV)/bin/ruff format --check
+types: $(INSTALLED)
 	$(VENV)/bin/mypy
+arrow: $(INSTALLED)
 	$(VENV)/bin/lint-imports
+shape: $(INSTALLED)
 	$(PY) -m pytest --doctest-modules --ignore=db/migrations $(PACKAGES) tests/test_shape.py
 
 format: $(INSTALLED)  ## put the code into the form that check wants
