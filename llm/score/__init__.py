@@ -1,0 +1,1 @@
+"""Scorers: how a language model judges candidates."""
