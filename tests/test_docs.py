@@ -59,7 +59,8 @@ def typed(text: str, program: str) -> list[list[str]]:
 def examples(help_text: str) -> list[list[str]]:
     """The arguments of the `lethe` commands shown in a help text."""
     lines = [line.strip().removeprefix("$ ") for line in help_text.splitlines()]
-    return [command[1:] for line in lines if line.startswith("lethe ") for command in simple_commands(line)[:1]]
+    shown = [line for line in lines if re.match(r"(\w+ [^|]*\| )?lethe ", line)]
+    return [command[1:] for line in shown for command in simple_commands(line) if command[0] == "lethe"]
 
 
 # Asking the command line.
@@ -133,7 +134,7 @@ def small_app() -> typer.Typer:
         """Forget.
 
         lethe forget user 42
-        lethe forget users 42
+        printf '42' | lethe forget users -
         """
 
     return app
@@ -176,7 +177,7 @@ def test_poor_help_is_found() -> None:
     faults = helpless(small_app())
     assert faults[:2] == ["status: --help fails or says nothing", "status: no example in --help"]
     assert len(faults) == 3
-    assert faults[2].startswith("lethe forget users 42:")
+    assert faults[2].startswith("lethe forget users -:")
 
 
 # The real documents.
