@@ -40,7 +40,7 @@ demo: $(INSTALLED)  ## the whole story on ml-100k, in demo-root/
 	LETHE_ROOT=demo-root $(VENV)/bin/lethe demo
 
 test: $(INSTALLED)  ## the tests (without the nightly ones)
-	$(PY) -m pytest -m "not nightly" -rs
+	$(PY) -m pytest -rs
 
 # Five parts, so that `make -k check` tells everything that is wrong at once.
 check: lint layout types arrow shape  ## lint, format, types, import arrow, doctests, shape of the code
