@@ -1,0 +1,37 @@
+"""The catalogue as RecBole's atomic `.item` file holds it, read with the standard library alone."""
+
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from db.errors import LetheError
+from db.records import Item, ItemId
+
+_COLUMNS = ("item_id", "movie_title", "release_year", "class")
+
+
+def read_items(path: Path) -> tuple[Item, ...]:
+    """The items of a RecBole `.item` file in file order; what is not a year or a genre reads as unknown."""
+    if not path.is_file():
+        raise LetheError(f"no item file at {path}: name a RecBole .item file")
+    header, *lines = path.read_text(encoding="utf-8").splitlines()
+    names = [column.partition(":")[0] for column in header.split("\t")]
+    missing = [column for column in _COLUMNS if column not in names]
+    if missing:
+        raise LetheError(f"{path.name} has no column {missing[0]}: expected {', '.join(_COLUMNS)}")
+    places = [names.index(column) for column in _COLUMNS]
+    return tuple(_items([line.split("\t")[place] for place in places] for line in lines if line.strip()))
+
+
+def _items(rows: Iterable[list[str]]) -> Iterator[Item]:
+    for item, title, year, genres in rows:
+        known = tuple(genre for genre in genres.split() if genre != "unknown")
+        yield Item(ItemId(item), title.strip(), int(year) if year.isdigit() else None, known)
+
+
+def without(items: Iterable[Item], named: Collection[str]) -> tuple[Item, ...]:
+    """The items whose id or title is not named; a name that fits no item is refused."""
+    catalogue = tuple(items)
+    unknown = set(named) - {key for item in catalogue for key in (item.id, item.title)}
+    if unknown:
+        raise LetheError(f"no item has the id or title {sorted(unknown)[0]!r}: check it against the item file")
+    return tuple(item for item in catalogue if item.id not in named and item.title not in named)
