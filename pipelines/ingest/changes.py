@@ -41,7 +41,7 @@ def compare(unit: Unit, rows: pl.DataFrame, held: Suppression) -> Changes:
     same = pl.col("rating").eq_missing(pl.col("stored_rating")) & pl.col("timestamp").eq_missing(pl.col("stored_at"))
     earlier = pl.col("timestamp").fill_null(-1) < pl.col("stored_at").fill_null(-1)
     return Changes(
-        added=new.filter(~refused),
+        added=new.filter(~refused).sort("user", "item"),  # in key order the database writes faster
         updated=known.filter(~same, ~earlier),
         unchanged=known.filter(same).height,
         superseded=known.filter(~same, earlier).height,

@@ -60,6 +60,8 @@ def read_text(path: Path, limits: Limits, *, latin1: bool = False) -> Document:
         raise LetheError(f"{shown(file.name)} is UTF-16: save it as UTF-8")
     if (nul := data.find(b"\0")) >= 0:
         raise LetheError(f"{shown(file.name)} line {_line(data, nul)} holds a NUL byte: it is not a text file")
+    if (lines := data.count(b"\n")) > limits.rows + 1:  # one for a header
+        raise LetheError(f"{shown(file.name)} holds {lines:,} lines, over the cap of {limits.rows:,}: raise the cap")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -86,13 +88,16 @@ def folder_files(folder: Path) -> frozenset[str]:
 def _regular_file(path: Path, limits: Limits) -> bytes:
     # Not blocking: a named pipe without a writer would otherwise hang here.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         facts = os.fstat(descriptor)
         if stat.S_ISDIR(facts.st_mode):
             raise LetheError(f"{shown(path)} is a folder where a file is expected: name the file in it")
         if not stat.S_ISREG(facts.st_mode):
             raise LetheError(f"{shown(path)} is not a regular file: copy its contents to one")
-        data = file.read(limits.file_bytes + 1) if facts.st_size <= limits.file_bytes else b""
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(limits.file_bytes + 1) if facts.st_size <= limits.file_bytes else b""
+    finally:
+        os.close(descriptor)
     if max(len(data), facts.st_size) > limits.file_bytes:
         size = f"{max(len(data), facts.st_size):,} bytes"
         raise LetheError(f"{shown(path)} is larger ({size}) than the cap of {limits.file_bytes:,}: raise the cap")

@@ -13,6 +13,8 @@ from pipelines.ingest.text import shown
 
 LINE = "line"
 
+_COLUMNS = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -39,6 +41,8 @@ def header(document: Document, dialect: Dialect) -> tuple[str, ...]:
         _, names = next(_records(document, dialect.separator))
     if not rest.strip("\r\n"):
         raise LetheError(f"{shown(document.file.name)} holds a single line: give a header and rows")
+    if len(names) > _COLUMNS:
+        raise LetheError(f"{shown(document.file.name)} has {len(names):,} columns: leave out all but {_COLUMNS:,}")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise LetheError(f"{shown(document.file.name)} has the column {shown(twice)} twice: rename one")

@@ -1,5 +1,7 @@
 """Text that came from outside: cleaned before it is kept, escaped before it is shown."""
 
+from pathlib import PurePath
+
 import polars as pl
 
 _INVISIBLE = r"[\p{Cc}\p{Cf}\p{Co}\p{Default_Ignorable_Code_Point}&&[^\s]]"
@@ -19,9 +21,11 @@ def cleaned(text: pl.Expr) -> pl.Expr:
 
 
 def shown(value: object) -> str:
-    """A value as an error message quotes it: on one line, escaped, at most sixty-odd characters."""
+    """A value as an error message quotes it: on one line, escaped, its first sixty characters; of a path, the last."""
     text = str(value)
-    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
+    if len(text) > _SHOWN:
+        text = "…" + text[-_SHOWN:] if isinstance(value, PurePath) else text[:_SHOWN] + "…"
+    return repr(text)
 
 
 def reason_of(error: OSError | ValueError) -> str:

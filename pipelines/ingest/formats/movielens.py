@@ -16,7 +16,7 @@ from pipelines.ingest.rejects import Rejects
 from pipelines.ingest.source import folder_files
 from pipelines.ingest.table import Table
 from pipelines.ingest.text import cleaned, shown
-from pipelines.ingest.titles import split_title
+from pipelines.ingest.titles import Title, split_title
 
 Reader = Callable[[Path, Limits, Rejects], tuple[Table, Table]]
 """Gives interactions and items; titles still carry their year."""
@@ -40,11 +40,13 @@ def read(folder: Path, limits: Limits, rejects: Rejects) -> Raw:
     if missing:
         raise LetheError(f"{shown(folder)} has no {shown(missing[0])}: copy it from the same MovieLens archive")
     interactions, items = _GENERATIONS[pairs[0]](folder, limits, rejects)
-    return Raw("movielens", interactions, Table(items.file, _titled(items.frame)))
+    return Raw("movielens", interactions, Table(items.file, _titled(items.frame, limits)))
 
 
-def _titled(frame: pl.DataFrame) -> pl.DataFrame:
-    titles = [split_title(title) for title in frame.select(cleaned(pl.col("title"))).to_series()]
+def _titled(frame: pl.DataFrame, limits: Limits) -> pl.DataFrame:
+    written = frame.select(cleaned(pl.col("title"))).to_series()
+    # A title over the cap is left for the checks to refuse: no pattern is matched against text of any length.
+    titles = [split_title(text) if len(text) <= limits.title_chars else Title(text, None) for text in written]
     return frame.with_columns(
         title=pl.Series([title.name for title in titles], dtype=pl.String),
         year=pl.Series([None if title.year is None else str(title.year) for title in titles], dtype=pl.String),
