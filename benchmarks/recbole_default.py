@@ -1,0 +1,110 @@
+"""RecBole as it comes: its own settings, files, sampler, trainer and evaluation, on a split that Lethe made.
+
+The yardstick of `benchmarks.backbones`, and nothing the product uses. RecBole 1.2.1 needs four names that numpy 2
+and scipy 1.11 dropped, reads `sys.argv`, and writes to the working directory: all three are met here.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from db.log import SPLITS, InteractionLog
+
+
+def supply_dropped_names() -> None:
+    """Give back `np.float_`, `np.complex_`, `np.unicode_` and `dok_matrix._update`, where they are missing."""
+    for name, kind in (("float_", np.float64), ("complex_", np.complex128), ("unicode_", np.str_)):
+        if not hasattr(np, name):
+            setattr(np, name, kind)
+    if not hasattr(sp.dok_matrix, "_update"):
+        setattr(sp.dok_matrix, "_update", lambda matrix, data: matrix._dict.update(data))  # noqa: B010
+
+
+def train(model: str, log: InteractionLog, seed: int, epochs: int | None = None) -> dict[str, float]:
+    """Train `model` with RecBole's defaults (early stopping included) and evaluate on the log's test rows."""
+    supply_dropped_names()
+    argv, home = sys.argv, Path.cwd()
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            sys.argv = argv[:1]
+            os.chdir(scratch)
+            _write(log, Path(scratch) / "bench")
+            return _train(model, seed, epochs)
+        finally:
+            os.chdir(home)
+            sys.argv = argv
+
+
+def _write(log: InteractionLog, folder: Path) -> None:
+    folder.mkdir()
+    for code, split in enumerate(SPLITS):
+        rows = log.take(log.split == code)
+        lines = [f"{u}\t{i}" for u, i in zip(rows.user.tolist(), rows.item.tolist(), strict=True)]
+        (folder / f"bench.{split}.inter").write_text("\n".join(["user_id:token\titem_id:token", *lines, ""]))
+
+
+def _train(name: str, seed: int, epochs: int | None) -> dict[str, float]:
+    import torch
+    from recbole.config import Config
+    from recbole.data import create_dataset, data_preparation
+    from recbole.trainer import Trainer
+    from recbole.utils import get_model, init_seed
+
+    changed: dict[str, Any] = {
+        "data_path": ".",
+        "benchmark_filename": [str(s) for s in SPLITS],
+        "seed": seed,
+        "show_progress": False,
+        "use_gpu": False,
+    } | ({} if epochs is None else {"epochs": epochs})
+    config = Config(model=name, dataset="bench", config_dict=changed)
+    init_seed(seed, True)
+    train_data, valid_data, test_data = data_preparation(config, create_dataset(config))
+    start, cpu = time.perf_counter(), time.process_time()
+    model = get_model(name)(config, train_data.dataset).to(config["device"])
+    trainer = Trainer(config, model)
+    best: dict[str, Any] = {"score": -1.0}
+
+    def keep(epoch: int, score: float) -> None:
+        if score > best["score"]:
+            best.update(score=score, epoch=epoch, state={k: v.clone() for k, v in model.state_dict().items()})
+        best["last"] = epoch
+
+    trainer.fit(train_data, valid_data, verbose=False, saved=False, callback_fn=keep)
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    model.load_state_dict(best["state"])
+    model.eval()
+    if hasattr(model, "restore_user_e"):
+        model.restore_user_e = model.restore_item_e = None
+    with torch.no_grad():
+        result = trainer.evaluate(test_data, load_best_model=False)
+    return {
+        "ndcg@10": float(result["ndcg@10"]),
+        "hit_rate@10": float(result["hit@10"]),
+        "recall@10": float(result["recall@10"]),
+        "epochs": best["last"] + 1,
+        "best_epoch": best["epoch"] + 1,
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+    }
+
+
+def main() -> None:
+    """Train one model on ml-100k: `python -m benchmarks.recbole_default MODEL SPLIT SEED OUT [EPOCHS]`."""
+    from benchmarks.datasets import ml100k
+    from recsys.splits import SplitRecipe
+
+    model, split, seed, out, *epochs = sys.argv[1:]
+    result = train(model, ml100k(SplitRecipe(split)), int(seed), int(epochs[0]) if epochs else None)
+    Path(out).write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

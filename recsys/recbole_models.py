@@ -1,0 +1,284 @@
+"""BPR and LightGCN, trained by RecBole in memory. The only file that knows RecBole.
+
+RecBole gives the models with their losses and initialisation, the batches and the trainer's epoch. What of it writes
+or reads files is left out: interactions come from a log as clean id columns, its `Config` (which reads `sys.argv`,
+evaluates strings, adds names to numpy and sets CUDA_VISIBLE_DEVICES) is replaced by a dictionary in which an unknown
+key is an error, and the best state is kept in memory. No checkpoint, cached dataset, pickle or log is ever made.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from logging import getLogger
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from recbole.data.dataloader.general_dataloader import TrainDataLoader
+from recbole.data.dataset.dataset import Dataset
+from recbole.data.interaction import Interaction
+from recbole.model.general_recommender import bpr, lightgcn
+from recbole.trainer.trainer import Trainer
+from recbole.utils.enum_type import FeatureSource, FeatureType, InputType, ModelType
+from torch import Tensor
+
+from db.errors import LetheError
+from db.log import InteractionLog
+from recsys.candidates import FloatArray
+from recsys.graph import normalised_adjacency, propagate
+from recsys.heldout import HeldOut, served
+from recsys.matrix import log_matrix
+from recsys.negatives import NegativeSampler
+from recsys.vectors import ItemVectors, fold_vectors
+
+USER, ITEM = "user_id", "item_id"
+
+Watch = Callable[[int, FloatArray, FloatArray], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """What a backbone is trained with. `LIGHTGCN_SETTINGS` and `BPR_SETTINGS` are the defaults."""
+
+    model: str
+    epochs: int
+    """All of them are run without validation; with it, the most that are run."""
+    learning_rate: float
+    batch: int = 2048
+    dimension: int = 64
+    layers: int = 0
+    """Steps along the graph; LightGCN only."""
+    regularisation: float = 0.0
+    """Weight of RecBole's embedding penalty; LightGCN only."""
+    weight_decay: float = 0.0
+    evaluate_every: int = 5
+    patience: int = 3
+    """Evaluations without a better NDCG@10 after which training stops."""
+
+    def __post_init__(self) -> None:
+        if self.model not in MODELS:
+            raise LetheError(f"RecBole model {self.model!r} is unknown: choose one of {', '.join(MODELS)}")
+        counts = (self.epochs, self.batch, self.dimension, self.evaluate_every, self.patience)
+        if min(counts) < 1 or self.layers < 0 or not self.learning_rate > 0:
+            raise LetheError(f"{self} is not trainable: counts must be at least 1, the learning rate above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A fitted backbone, the epoch its state was taken from, and NDCG@10 on validation by epoch."""
+
+    backbone: ItemVectors
+    epoch: int
+    curve: tuple[tuple[int, float], ...] = ()
+
+
+class RecBoleFitter:
+    """Trains one model. Random states outside it are left as they were."""
+
+    def __init__(self, settings: TrainSettings, *, device: str = "cpu") -> None:
+        self._settings = settings
+        self._device = torch.device(device)
+
+    def settings(self) -> dict[str, object]:
+        """What the manifest records beside seed and data epoch."""
+        return asdict(self._settings)
+
+    def fit(
+        self,
+        log: InteractionLog,
+        *,
+        seed: int,
+        validation: HeldOut | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        watch: Watch = lambda epoch, user_rows, item_vectors: None,
+    ) -> Trained:
+        """Train on the rows of `log`; equal arguments give equal tensors on one machine and thread count.
+
+        With `validation` the epoch with the best NDCG@10 of the served path is kept, and training stops when it
+        no longer rises; without, exactly `settings.epochs` epochs are run. `progress` hears (epochs done, most
+        epochs). `watch` is for measurements: it is lent (epoch, user rows, item vectors), which are never kept.
+        """
+        if len(log) == 0:
+            raise LetheError("there are no interactions to train on: ingest some first")
+        best = _Best(self._settings.patience)
+        for epoch, model in _epochs(self._settings, log, seed, self._device):
+            progress(epoch, self._settings.epochs)
+            last = epoch == self._settings.epochs
+            if not last and (validation is None or epoch % self._settings.evaluate_every):
+                continue
+            user_rows, item_vectors = model.rows()
+            watch(epoch, user_rows, item_vectors)
+            folds = fold_vectors(log, user_rows, item_vectors)
+            backbone = ItemVectors(self._settings.model, log.items, item_vectors, folds)
+            if validation is None:
+                return Trained(backbone, epoch)
+            best.offer(epoch, float(served(backbone, validation, 10).ndcg.mean()), backbone)
+            if best.stale:
+                break
+        return best.trained()
+
+
+@dataclass(slots=True)
+class _Best:
+    patience: int
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    epoch: int = 0
+    value: float = -1.0
+    backbone: ItemVectors | None = None
+    waited: int = 0
+
+    def offer(self, epoch: int, value: float, backbone: ItemVectors) -> None:
+        self.curve.append((epoch, value))
+        self.waited += 1
+        if value > self.value:
+            self.epoch, self.value, self.backbone, self.waited = epoch, value, backbone, 0
+
+    @property
+    def stale(self) -> bool:
+        return self.waited >= self.patience
+
+    def trained(self) -> Trained:
+        if self.backbone is None:
+            raise LetheError("training ended without an evaluated epoch: validation values were not numbers")
+        return Trained(self.backbone, self.epoch, tuple(self.curve))
+
+
+def _epochs(
+    settings: TrainSettings, log: InteractionLog, seed: int, device: torch.device
+) -> Iterator[tuple[int, "BPR | LightGCN"]]:
+    config = _config(settings, seed, device)
+    dataset = _LogDataset(config, log)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = MODELS[settings.model](config, dataset).to(device)
+    trainer = _Trainer(config, model)
+    batches = TrainDataLoader(config, dataset, _Negatives(log, seed), shuffle=True)
+    for epoch in range(1, settings.epochs + 1):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, message=".*GradScaler")
+            trainer._train_epoch(batches, epoch)
+        yield epoch, model
+
+
+def _config(settings: TrainSettings, seed: int, device: torch.device) -> dict[str, Any]:
+    return {
+        "USER_ID_FIELD": USER,
+        "ITEM_ID_FIELD": ITEM,
+        "NEG_PREFIX": "neg_",
+        "MODEL_TYPE": ModelType.GENERAL,
+        "MODEL_INPUT_TYPE": InputType.PAIRWISE,
+        "device": device,
+        "single_spec": True,
+        "seed": seed,
+        "worker": 0,
+        "transform": None,
+        "train_neg_sample_args": {"distribution": "uniform", "sample_num": 1, "dynamic": False},
+        "train_batch_size": settings.batch,
+        "embedding_size": settings.dimension,
+        "n_layers": settings.layers,
+        "reg_weight": settings.regularisation,
+        "require_pow": False,
+        "learner": "adam",
+        "learning_rate": settings.learning_rate,
+        "weight_decay": settings.weight_decay,
+        "clip_grad_norm": None,
+    }
+
+
+class BPR(bpr.BPR):  # type: ignore[misc]
+    """RecBole's BPR (Rendle et al. 2009); its vectors can be read."""
+
+    def rows(self) -> tuple[FloatArray, FloatArray]:
+        """Copies of the user rows and item vectors."""
+        return _array(self.user_embedding.weight), _array(self.item_embedding.weight)
+
+
+class LightGCN(lightgcn.LightGCN):  # type: ignore[misc]
+    """RecBole's LightGCN (He et al. 2020) with a CSR adjacency; loss and initialisation are RecBole's.
+
+    Upstream fills a dictionary of keys to build the same matrix, by way of `dok_matrix._update`, which scipy
+    dropped; and it multiplies in COO form, whose backward pass sorts the matrix anew at every step.
+    """
+
+    def get_norm_adj_mat(self) -> Tensor:
+        """The normalised adjacency; equal to upstream's within float32 rounding."""
+        return normalised_adjacency(self.interaction_matrix.tocsr())
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """User and item vectors: the mean over layers 0 to n_layers."""
+        steps = propagate(self.norm_adj_matrix, self.get_ego_embeddings(), self.n_layers)
+        mean = torch.stack(steps).mean(dim=0)
+        users, items = torch.split(mean, [self.n_users, self.n_items])
+        return users, items
+
+    def rows(self) -> tuple[FloatArray, FloatArray]:
+        """Copies of the user rows and item vectors."""
+        with torch.no_grad():
+            users, items = self.forward()
+        return _array(users), _array(items)
+
+
+MODELS: dict[str, type[BPR] | type[LightGCN]] = {"bpr": BPR, "lightgcn": LightGCN}
+"""What `TrainSettings.model` may name."""
+
+LIGHTGCN_SETTINGS = TrainSettings("lightgcn", epochs=60, learning_rate=5e-3, layers=2, regularisation=1e-5)
+
+BPR_SETTINGS = TrainSettings("bpr", epochs=60, learning_rate=2e-3)
+
+
+def _array(tensor: Tensor) -> FloatArray:
+    return np.array(tensor.detach().cpu().numpy(), dtype=np.float32)
+
+
+class _LogDataset(Dataset):  # type: ignore[misc]
+    """RecBole's dataset over the distinct (user, item) pairs of a log; its ids are the log's rows.
+
+    The constructor of RecBole's class, which reads files, is not called.
+    """
+
+    def __init__(self, config: dict[str, Any], log: InteractionLog) -> None:
+        self.config = config
+        self.logger = getLogger(__name__)
+        self.uid_field, self.iid_field = USER, ITEM
+        self.user_feat = self.item_feat = None
+        self.field2type: dict[str, FeatureType] = {}
+        self.field2source: dict[str, FeatureSource] = {}
+        self.field2seqlen: dict[str, int] = {}
+        self._rows = {USER: len(log.users), ITEM: len(log.items)}
+        for name in self._rows:
+            self.set_field_property(name, FeatureType.TOKEN, FeatureSource.INTERACTION, 1)
+        pairs = log_matrix(log).tocoo()
+        self.inter_feat = Interaction(
+            {USER: torch.from_numpy(pairs.row).long(), ITEM: torch.from_numpy(pairs.col).long()}
+        )
+
+    def num(self, field: str) -> int:
+        """Rows of users or items; none is kept for padding."""
+        return self._rows[field]
+
+
+class _Negatives:
+    """Lethe's sampler behind the one method that RecBole's loader calls: drawn for a whole batch, from its own seed."""
+
+    def __init__(self, log: InteractionLog, seed: int) -> None:
+        self._sampler = NegativeSampler(log, seed)
+
+    def sample_by_user_ids(self, users: NDArray[np.int64], items: NDArray[np.int64], num: int) -> Tensor:
+        return torch.from_numpy(self._sampler.sample(np.tile(users, num)))
+
+
+class _Trainer(Trainer):  # type: ignore[misc]
+    """RecBole's optimiser and training epoch, without the parts of its constructor that make folders and loggers."""
+
+    def __init__(self, config: dict[str, Any], model: "BPR | LightGCN") -> None:
+        self.config = config
+        self.model = model
+        self.logger = getLogger(__name__)
+        self.device = config["device"]
+        self.learner = config["learner"]
+        self.learning_rate = config["learning_rate"]
+        self.weight_decay = config["weight_decay"]
+        self.clip_grad_norm = config["clip_grad_norm"]
+        self.enable_amp = self.enable_scaler = self.gpu_available = False
+        self.optimizer = self._build_optimizer()

@@ -1,0 +1,94 @@
+"""A fitted model of item vectors. It holds no user row: people are folded in from their visible history."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from db.errors import LetheError
+from db.log import InteractionLog
+from db.records import ItemId
+from recsys.candidates import Candidates, FloatArray, IntArray
+from recsys.ids import ItemRows
+from recsys.matrix import history_matrix, log_matrix
+from recsys.topk import candidates_from
+
+FILE = "item.safetensors"
+
+SHRINKAGE = 0.01
+"""Ridge of the fold-in map, in units of the mean variance of its input."""
+
+
+class ItemVectors:
+    """Scores are inner products of `item_vectors` [items, d] with a user vector folded in from the history.
+
+    The user vector is the mean of `fold_vectors` [items, d] over the distinct items of the history, so that it
+    needs nothing but the history and item tensors.
+    """
+
+    def __init__(
+        self, name: str, items: tuple[ItemId, ...], item_vectors: FloatArray, fold_vectors: FloatArray
+    ) -> None:
+        if not item_vectors.shape == fold_vectors.shape == (len(items), item_vectors.shape[-1]):
+            raise ValueError(f"{len(items)} items but tensors {item_vectors.shape} and {fold_vectors.shape}")
+        if not (np.isfinite(item_vectors).all() and np.isfinite(fold_vectors).all()):
+            raise LetheError(f"{name} has vectors that are not finite: train it with a smaller learning rate")
+        self.name = name
+        self.items = items
+        self.item_vectors = item_vectors
+        self.fold_vectors = fold_vectors
+
+    def settings(self) -> dict[str, object]:
+        """What the manifest records beside seed, data epoch and the fitter's settings."""
+        return {"backbone": self.name, "dimension": self.item_vectors.shape[1]}
+
+    def user_vectors(self, histories: Sequence[IntArray]) -> FloatArray:
+        """Mean of the fold vectors of each history, shape [people, d]; a row of zeros for no history."""
+        x = history_matrix(histories, len(self.items))
+        met = np.maximum(np.asarray(x.sum(axis=1)), 1.0)
+        return np.asarray((x @ self.fold_vectors) / met, dtype=np.float32)
+
+    def scores(self, histories: Sequence[IntArray]) -> FloatArray:
+        """Inner products of the folded-in user vectors with all item vectors, shape [people, items]."""
+        return self.user_vectors(histories) @ self.item_vectors.T
+
+    def candidates(self, histories: Sequence[IntArray], exclude: Sequence[IntArray], k: int) -> list[Candidates]:
+        """The k best items outside each `exclude`; an empty history yields an empty list."""
+        return candidates_from(self.scores, histories, exclude, k)
+
+    def save(self, folder: Path) -> None:
+        """Write both item tensors and ids to an existing, empty folder."""
+        tensors = {"item_vectors": self.item_vectors, "fold_vectors": self.fold_vectors}
+        save_file({key: np.ascontiguousarray(t) for key, t in tensors.items()}, folder / FILE, {"name": self.name})
+        ItemRows(self.items).save(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        with safe_open(folder / FILE, framework="numpy") as stored:
+            name = str(stored.metadata()["name"])
+            item_vectors, fold_vectors = stored.get_tensor("item_vectors"), stored.get_tensor("fold_vectors")
+        return cls(name, ItemRows.load(folder).ids, item_vectors, fold_vectors)
+
+
+def fold_vectors(log: InteractionLog, user_rows: FloatArray, item_vectors: FloatArray) -> FloatArray:
+    """Fold vectors [items, d] with which a history is mapped closest to the user row that was trained on it.
+
+    Item vectors are brought to length 1 and meant over each history in `log`; a d x d matrix, fitted by ridge
+    regression over all people at once, carries these means to `user_rows` [users, d]. The rows themselves are
+    not kept. People without a row in `log` are left out.
+    """
+    lengths = np.linalg.norm(item_vectors, axis=1, keepdims=True)
+    unit: NDArray[np.float64] = item_vectors / np.maximum(lengths, 1e-12).astype(np.float64)
+    x = log_matrix(log)
+    met = np.asarray(x.sum(axis=1)).ravel()
+    warm = met > 0
+    means = np.asarray(x @ unit)[warm] / met[warm, None]
+    gram = means.T @ means
+    ridge = SHRINKAGE * np.trace(gram) / len(gram) + 1e-12
+    carry = np.linalg.solve(gram + ridge * np.eye(len(gram)), means.T @ user_rows[warm])
+    return np.asarray(unit @ carry, dtype=np.float32)
