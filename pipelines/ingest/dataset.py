@@ -86,7 +86,7 @@ def checked(raw: Raw, limits: Limits, rejects: Rejects) -> Dataset:
         rows = validate.known(name, rows, items, "item_id", rejects)
         rows = rows if people is None else validate.known(name, rows, people, "user_id", rejects)
     tables = [table for table in (raw.interactions, raw.items, raw.users) if table is not None]
-    rejects.raise_if_any(sum(table.frame.height for table in tables))
+    rejects.raise_if_any()
     people = rows.select("user_id").unique(maintain_order=True) if people is None else people
     latest = _latest(rows)
     return Dataset(

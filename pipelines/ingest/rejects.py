@@ -56,36 +56,34 @@ class Rejects:
         """How many rows are bad so far."""
         return sum(len(lines) for lines in self._bad.values())
 
-    def raise_if_any(self, total: int) -> None:
-        """Write the reject file and raise `RejectedRowsError` when a row was bad; `total` counts the rows read."""
+    def raise_if_any(self) -> None:
+        """Write the reject file and raise `RejectedRowsError` when a row was bad."""
         if not self.rows:
             return
-        first = min(self._found, key=lambda reject: (reject.file, reject.line))
+        found = sorted(self._found, key=lambda reject: (reject.file, reject.line))
         listed = "ask for a reject file to see them all"
         if self._path is not None:
-            write_rejects(self._path, self._found)
+            write_rejects(self._path, found)
             listed = f"they are listed in {shown(self._path)}"
-        told = f"{shown(first.file)} line {first.line}: {first.field} {shown(first.value)} {first.reason}"
-        raise RejectedRowsError(
-            f"{self.rows:,} of {total:,} rows are bad and nothing was taken, first {told}; {listed}",
-            self._path,
-            self.rows,
+        first = (
+            f"{shown(found[0].file)} line {found[0].line}: {found[0].field} {shown(found[0].value)} {found[0].reason}"
         )
+        count = "1 row is" if self.rows == 1 else f"{self.rows:,} rows are"
+        raise RejectedRowsError(f"{count} bad and nothing was taken, first {first}; {listed}", self._path, self.rows)
 
 
 def write_rejects(path: Path, rejects: Iterable[Reject]) -> None:
     """JSON lines, whole or not at all, readable by the owner alone. Whole rows and people's ids are left out."""
     told = ({**reject._asdict(), "value": None if reject.field in _WITHHELD else reject.value} for reject in rejects)
     lines = "".join(json.dumps(reject, ensure_ascii=False) + "\n" for reject in told)
-
-    def write(partial: Path) -> None:
-        partial.touch(mode=0o600)
-        partial.write_text(lines, encoding="utf-8")
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, write)
+        write_atomic(path, lambda partial: _write_for_the_owner(partial, lines))
     except (OSError, ValueError) as error:
-        raise LetheError(
-            f"cannot write the reject file {shown(path)}: {reason_of(error)}; choose another place"
-        ) from error
+        why = f"{reason_of(error)}; choose another place"
+        raise LetheError(f"cannot write the reject file {shown(path)}: {why}") from error
+
+
+def _write_for_the_owner(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")

@@ -47,7 +47,8 @@ def read_bytes(path: Path, limits: Limits) -> tuple[SourceFile, bytes]:
         ) from error
     if not data:
         raise LetheError(f"{shown(path.name)} is empty: give a file with rows")
-    return SourceFile(path.name, len(data), hashlib.sha256(data).hexdigest()), data
+    name = path.name.encode(errors="replace").decode()  # a name that is not UTF-8 has no other spelling in a database
+    return SourceFile(name, len(data), hashlib.sha256(data).hexdigest()), data
 
 
 def read_text(path: Path, limits: Limits, *, latin1: bool = False) -> Document:

@@ -1,9 +1,11 @@
 """Each format on a small hand-made data set, with hand-written expectations."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -215,6 +217,13 @@ def test_the_source_names_files_without_folders_and_hashes_their_bytes(tmp_path)
         hashlib.sha256((root / name).read_bytes()).hexdigest() for name in ("ratings.csv", "movies.csv")
     ]
     assert "private" not in repr(source)
+
+
+def test_a_file_name_that_is_not_utf8_is_recorded_in_utf8(tmp_path):
+    files.folder(tmp_path, r__csv="user_id,item_id\nu,i\n", i__csv="item_id,title\ni,Alien\n")
+    odd = Path(os.fsdecode(os.fsencode(tmp_path / "r") + b"\xff.csv"))
+    (tmp_path / "r.csv").rename(odd)
+    assert read_files(odd, tmp_path / "i.csv").source.files[0].name == "r?.csv"
 
 
 def test_a_link_to_a_file_is_a_file(tmp_path):
