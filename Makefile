@@ -40,7 +40,7 @@ demo: $(INSTALLED)  ## the whole story on ml-100k, in demo-root/
 	LETHE_ROOT=demo-root $(VENV)/bin/lethe demo
 
 test: $(INSTALLED)  ## the tests (without the nightly ones)
-	$(PY) -m pytest -rs
+	$(PY) -m pytest -rfEs
 
 # Five parts, so that `make -k check` tells everything that is wrong at once.
 check: lint layout types arrow shape  ## lint, format, types, import arrow, doctests, shape of the code
@@ -65,7 +65,7 @@ bench: $(INSTALLED)  ## the benchmarks: make bench [BENCH="name ..."] [DATA=DIR]
 	  || failed="$$failed $$name"; done; test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
 nightly: $(INSTALLED)  ## what is too heavy for make test: the nightly tests, then every benchmark in its quick form
-	$(PY) -m pytest -m nightly -rs
+	$(PY) -m pytest -m nightly -rfEs
 	$(MAKE) bench QUICK=1
 
 # What is installed decides the versions; --universal adds what other systems need beside it (CUDA, say).
