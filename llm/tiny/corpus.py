@@ -16,8 +16,8 @@ from llm.tiny.taste import Person, Tastes
 from llm.tiny.titles import InventedTitles
 from retrieval.context import Context
 
-FACTS_IN_AN_EXAMPLE = 20
-CANDIDATES_IN_AN_EXAMPLE = 20
+FACTS_IN_AN_EXAMPLE = 8
+CANDIDATES_IN_AN_EXAMPLE = 10
 _SOMEBODY = UserId("synthetic")
 
 
@@ -65,11 +65,11 @@ class Corpus:
         facts = self._facts(rng)
         while True:
             kind = rng.random()
-            if kind < 0.55:
+            if kind < 0.70:
                 yield Example("", tuple(islice(facts, FACTS_IN_AN_EXAMPLE)))
-            elif kind < 0.87:
+            elif kind < 0.935:
                 yield self._judge(rng)
-            elif kind < 0.92:
+            elif kind < 0.96:
                 yield self._listwise(rng)
             else:
                 yield self._generate(rng)
@@ -113,21 +113,21 @@ class Corpus:
         return _form(rng, forms).format(t=self._invented.draw(rng))
 
     def _judge(self, rng: np.random.Generator) -> Example:
-        history = 20 if rng.random() < 0.3 else int(rng.integers(2, 21))
+        history = 20 if rng.random() < 0.2 else int(rng.integers(2, 13))
         person = self._tastes.person(rng, history, CANDIDATES_IN_AN_EXAMPLE)
         context, true = self._disguised(rng, context_of(self.items, person))
         return judge_example(context, person.liked, true_facts=true)
 
     def _listwise(self, rng: np.random.Generator) -> Example:
         count = _list_length(rng)
-        person = self._tastes.person(rng, int(rng.integers(2, 21)), count, positives=1)
+        person = self._tastes.person(rng, int(rng.integers(2, 13)), count, positives=1)
         context, true = self._disguised(rng, context_of(self.items, person))
         best = prompt.LABELS[int(person.liked.argmax())]
         return Example(prompt.listwise(context), (Turn("", best),), true_facts=true)
 
     def _generate(self, rng: np.random.Generator) -> Example:
         count = _list_length(rng)
-        person = self._tastes.person(rng, int(rng.integers(2, 21)), count, positives=max(1, count // 3))
+        person = self._tastes.person(rng, int(rng.integers(2, 13)), count, positives=max(1, count // 3))
         context, true = self._disguised(rng, context_of(self.items, person))
         return Example(prompt.generate(context), (Turn("", ranking_of(person)),), true_facts=true)
 
@@ -148,8 +148,8 @@ def _form(rng: np.random.Generator, forms: questions.Forms) -> str:
 
 
 def _list_length(rng: np.random.Generator) -> int:
-    """Mostly short lists; one in eight up to the 50 candidates of a batch job."""
-    return int(rng.integers(20, 51)) if rng.random() < 0.125 else int(rng.integers(2, 13))
+    """Mostly short lists; one in sixteen up to the 50 candidates of a batch job."""
+    return int(rng.integers(20, 51)) if rng.random() < 0.06 else int(rng.integers(2, 13))
 
 
 def context_of(items: Sequence[Item], person: Person) -> Context:

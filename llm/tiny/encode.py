@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from llm import prompt
 from llm.tiny.corpus import Example, Turn
 
-SHORT = 560
+SHORT = 256
 _FACTS = re.compile(r" \([^()\n]*\)(?=\n|\. Would they)")
 _FACT_WEIGHT = 0.5
 

@@ -7,6 +7,8 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import TikTokenConverter
 
+from llm.tiny.items import read_items
+
 QWEN_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -26,3 +28,10 @@ def qwen_tokenizer():
         pad_token="<|endoftext|>",
         additional_special_tokens=["<|im_start|>"],
     )
+
+
+@pytest.fixture(scope="session")
+def ml100k():
+    """The items of ml-100k, from the file that ships with RecBole; RecBole itself is not imported."""
+    folder = Path(find_spec("recbole").origin).parent / "dataset_example" / "ml-100k"
+    return read_items(folder / "ml-100k.item")
