@@ -63,8 +63,8 @@ def ingest(
     """Write the data set. Either all of it is committed or nothing changes, whatever happens on the way.
 
     Suppressed people and rows are skipped and counted; `readmit` names people who may come back after their erase.
-    New rows get their splits here, and the data epoch grows when anything visible changed. `progress` hears how many
-    rows of how many are written.
+    New rows get their splits here, by `split` where they are the store's first and else as those were; the data epoch
+    grows when anything visible changed. `progress` hears how many rows of how many are written.
     """
     with store.writing() as unit:
         lifted = admission.readmit(unit, readmit, dataset.interactions)

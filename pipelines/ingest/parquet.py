@@ -62,15 +62,15 @@ def _damaged(file: SourceFile) -> LetheError:
 
 def _as_text(file: SourceFile, column: str, field: str, kind: pl.DataType) -> pl.Expr:
     value = pl.col(column)
-    texts = kind == pl.String or isinstance(kind, (pl.Categorical, pl.Enum))
+    texts = isinstance(kind, (pl.String, pl.Categorical, pl.Enum, pl.Null))  # Null: a column that is empty throughout
     if field == "genres":
-        if kind == pl.List(pl.String):
-            return value.alias(field)
+        if kind in (pl.List(pl.String), pl.List(pl.Null)):
+            return value.cast(pl.List(pl.String)).alias(field)
         fits = texts
         value = value.cast(pl.String).str.split("|")
     elif field == "timestamp" and isinstance(kind, _MOMENTS):
         fits = True
-        value = value.cast(pl.Datetime("us")).dt.epoch("s").cast(pl.String)
+        value = value.dt.epoch("s").cast(pl.String)
     elif field in ("rating", "timestamp", "year"):
         fits = kind.is_numeric() or texts
         value = value.cast(pl.String)

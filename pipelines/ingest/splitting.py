@@ -1,7 +1,8 @@
 """The splits of rows that come new: assigned once, kept for life."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import polars as pl
@@ -31,14 +32,15 @@ class Codes(NamedTuple):
 def split_codes(unit: Unit, new: pl.DataFrame, random: SplitRecipe = RANDOM) -> Codes:
     """Codes for new rows (surrogate keys `user` and `item`, `timestamp`), before they are written.
 
-    The random split shares out each person's new rows among themselves. The two moments of the temporal split are
-    found at a store's first rows, and later read off the rows that are there: no moment outlives its row. Where the
-    first rows know fewer than two moments, every temporal code is "train" and no temporal recipe is recorded.
+    The random split shares out each person's new rows among themselves, always by the recipe of the store's first
+    rows: `random` counts for those alone. The two moments of the temporal split are found there too, and later read
+    off the rows that are left: no moment outlives its row. Where the first rows know fewer than two moments, every
+    temporal code is "train" and no temporal recipe is recorded.
     """
     user, item = new["user"].to_numpy(), new["item"].to_numpy()
     at = new["timestamp"].fill_null(0).to_numpy()
-    codes = assign(random, user, item, at)
     recorded = catalogue.split_recipes(unit)
+    codes = assign(_first(recorded, random), user, item, at)
     ends = _ends(unit) if TEMPORAL.name in recorded else None
     if ends is not None:
         later = np.where(at <= ends[0], _TRAIN, np.where(at <= ends[1], _VALID, _TEST))
@@ -53,6 +55,16 @@ def record(unit: Unit, recipes: tuple[SplitRecipe, ...], epoch: int) -> None:
     for recipe in recipes:
         stored = catalogue.SplitRecipe(recipe.name, asdict(recipe), recipe.seed, epoch, recipe.id(epoch))
         catalogue.record_split(unit, stored)
+
+
+def _first(recorded: dict[str, catalogue.SplitRecipe], random: SplitRecipe) -> SplitRecipe:
+    if random.name != RANDOM.name:
+        raise ValueError(f"the random split cannot be made by a {random.name} recipe")
+    known = recorded.get(random.name)
+    if known is None:
+        return random
+    train, valid, test = cast(Sequence[float], known.recipe["ratios"])
+    return SplitRecipe(known.name, (train, valid, test), known.seed)
 
 
 def _ends(unit: Unit) -> tuple[int, int] | None:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -161,6 +161,37 @@ def test_parquet_files(tmp_path):
     data = read_files(tmp_path / "r.parquet", tmp_path / "i.pq")
     assert data.interactions.rows() == [("u1", "7", 4.0, 1_000_000_000), ("u2", "8", None, 1_000_000_000)]
     assert data.items.rows() == [("7", "Alien", 1979, ["Horror"], ""), ("8", "Fargo", None, [], "")]
+
+
+def test_parquet_moments_of_every_kind_are_unix_seconds(tmp_path):
+    berlin = pl.Series([datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)]).dt.convert_time_zone("Europe/Berlin")
+    kinds = {
+        "zoned": (berlin, 1_000_000_000),
+        "naive": (pl.Series([datetime(2001, 9, 9, 1, 46, 40)], dtype=pl.Datetime("ns")), 1_000_000_000),
+        "day": (pl.Series([date(2001, 9, 9)]), 999_993_600),
+        "number": (pl.Series([1e9]), 1_000_000_000),
+        "text": (pl.Series(["1000000000"]), 1_000_000_000),
+        "unknown": (pl.Series([None]), None),
+    }
+    pl.DataFrame({"item_id": ["i"], "title": ["Alien"]}).write_parquet(tmp_path / "i.parquet")
+    for moments, expected in kinds.values():
+        pl.DataFrame({"user_id": ["u"], "item_id": ["i"], "timestamp": moments}).write_parquet(tmp_path / "r.parquet")
+        data = read_files(tmp_path / "r.parquet", tmp_path / "i.parquet")
+        assert data.interactions["timestamp"].to_list() == [expected]
+
+
+def test_parquet_columns_without_a_value_are_unknown(tmp_path):
+    rows = {
+        "user_id": pl.Series(["u"], dtype=pl.Categorical),
+        "item_id": pl.Series([7], dtype=pl.UInt8),
+        "rating": [None],
+    }
+    goods = {"item_id": [7], "title": ["Alien"], "year": [None], "genres": [[]], "description": [None]}
+    pl.DataFrame(rows).write_parquet(tmp_path / "r.parquet")
+    pl.DataFrame(goods).write_parquet(tmp_path / "i.parquet")
+    data = read_files(tmp_path / "r.parquet", tmp_path / "i.parquet")
+    assert data.interactions.rows() == [("u", "7", None, None)]
+    assert data.items.rows() == [("7", "Alien", None, [], "")]
 
 
 def test_parquet_and_csv_of_the_same_rows_give_the_same_data(tmp_path):

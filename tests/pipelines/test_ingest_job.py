@@ -16,6 +16,7 @@ from db.schema import metadata, sources
 from db.store import Store
 from pipelines.ingest.job import ingest
 from pipelines.ingest.read import read_files, read_ml100k, read_movielens
+from recsys.splits import SplitRecipe
 from tests.pipelines import ingest_files as files
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -142,6 +143,25 @@ def test_a_row_keeps_its_splits_when_others_arrive(store, tmp_path):
         new = split_of(log(store, split=name))
         assert {pair: new[pair] for pair in old} == old
         assert len(new) == len(old) + 14
+
+
+def test_later_rows_follow_the_recipe_of_the_first(store, tmp_path):
+    other = Store.open(tmp_path / "other", create=True)
+    for target, later in ((store, SplitRecipe("random", seed=1)), (other, SplitRecipe("random", seed=2))):
+        ingest(target, dataset(tmp_path / "1", grid("a")), now=NOW, split=SplitRecipe("random", seed=1))
+        ingest(target, dataset(tmp_path / "2", grid("b", "c", "d")), now=NOW, split=later)
+    assert split_of(log(store)) == split_of(log(other))
+    with other.reading() as unit:
+        assert catalogue.split_recipes(unit)["random"].seed == 1
+    other.close()
+
+
+def test_another_seed_gives_another_split(store, tmp_path):
+    other = Store.open(tmp_path / "other", create=True)
+    for seed, target in enumerate((store, other)):
+        ingest(target, dataset(tmp_path / "1", grid("a", "b", "c", "d")), now=NOW, split=SplitRecipe(seed=seed))
+    assert split_of(log(store)) != split_of(log(other))
+    other.close()
 
 
 def test_later_rows_meet_the_moments_of_the_first_temporal_split(store, tmp_path):
