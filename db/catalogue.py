@@ -117,6 +117,11 @@ def counts(unit: Unit) -> dict[str, int]:
     }
 
 
+def hidden_users(unit: Unit) -> int:
+    """How many people a request hides whose rows are not purged yet."""
+    return unit.connection.scalar(select(func.count()).select_from(users).where(users.c.hidden_by.is_not(None))) or 0
+
+
 def record_split(unit: Unit, recipe: SplitRecipe) -> None:
     """Store how a split column was made; the first recipe of a name stays (a split is never re-made)."""
     if unit.connection.scalar(select(splits.c.name).where(splits.c.name == recipe.name)) is None:

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Row, and_, delete, select, update
@@ -11,7 +12,7 @@ from sqlalchemy import Row, and_, delete, select, update
 from db import catalogue
 from db.errors import LetheError
 from db.records import ItemId, UserId
-from db.schema import chunks, exports, forget_requests, interactions, items, jobs, recommendations, users
+from db.schema import artifacts, chunks, exports, forget_requests, items, jobs, recommendations, users
 from db.store import Unit
 
 RUNNING, DONE, CANCELLED = "running", "done", "cancelled"
@@ -139,10 +140,10 @@ def stored_list(unit: Unit, user: UserId) -> StoredList | None:
     return StoredList(user, tuple(ItemId(i) for i in names), tuple(scores), tuple(origins))
 
 
-def drop_lists_of(unit: Unit, backbones: Sequence[int]) -> int:
-    """Delete the published lists that these backbone generations made. Returns how many rows went."""
-    wanted = recommendations.c.backbone.in_(list(backbones))
-    return unit.connection.execute(delete(recommendations).where(wanted)).rowcount
+def drop_lists_before(unit: Unit, epoch: int) -> int:
+    """Delete published lists of backbones that were built before `epoch`. Returns how many rows went."""
+    old = select(artifacts.c.id).where(artifacts.c.data_epoch < epoch)
+    return unit.connection.execute(delete(recommendations).where(recommendations.c.backbone.in_(old))).rowcount
 
 
 def record_export(unit: Unit, path: str, *, sha256: str, rows: int, epoch: int) -> None:
@@ -152,16 +153,21 @@ def record_export(unit: Unit, path: str, *, sha256: str, rows: int, epoch: int) 
 
 
 def exports_before(unit: Unit, epoch: int) -> list[str]:
-    """Paths of exports that may hold rows hidden at `epoch`."""
-    c = exports.c
-    return list(unit.connection.scalars(select(c.path).where(c.epoch < epoch).order_by(c.id)))
+    """Paths outside the root that may hold rows hidden at `epoch`; a batch killed while it wrote one counts."""
+    recorded = unit.connection.scalars(select(exports.c.path).where(exports.c.epoch < epoch).order_by(exports.c.id))
+    planned = unit.connection.scalars(select(jobs.c.out).where(jobs.c.epoch < epoch).order_by(jobs.c.created_at))
+    outside = [path for path in planned if not Path(path).is_relative_to(unit.root.resolve())]
+    return list(dict.fromkeys([*recorded, *outside]))
 
 
-def history_keys(unit: Unit, user: int) -> list[int]:
-    """Item keys of one person's visible rows in time order."""
-    c = interactions.c
-    visible = and_(c.user == user, c.hidden_by.is_(None))
-    return list(unit.connection.scalars(select(c.item).where(visible).order_by(c.timestamp, c.item)))
+def unregistered_outputs(unit: Unit) -> list[Path]:
+    """Files under the root that a killed publish of an unfinished job may have left, known to no artefact."""
+    root = unit.root.resolve()
+    inside = [Path(job.out) for job in unfinished(unit) if Path(job.out).is_relative_to(root)]
+    known = {
+        root / path for path in unit.connection.scalars(select(artifacts.c.path).where(artifacts.c.state == "live"))
+    }
+    return [path for path in inside if path.exists() and path not in known]
 
 
 def _job(row: Row[Any]) -> Job:

@@ -1,11 +1,13 @@
 """Reads the visible interactions as columns."""
 
 import numpy as np
-from sqlalchemy import select
+from numpy.typing import NDArray
+from sqlalchemy import and_, or_, select
 
+from db import catalogue
 from db.log import InteractionLog
 from db.records import ItemId, UserId
-from db.schema import interactions, items, users
+from db.schema import forget_requests, interactions, items, users
 from db.store import Unit
 
 
@@ -33,3 +35,25 @@ def load_log(unit: Unit, *, split: str = "random") -> InteractionLog:
         rating=np.array(rating, dtype=np.float32)[order],
         split=np.array(part, dtype=np.uint8)[order],
     )
+
+
+def changes_since(unit: Unit, epoch: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]] | None:
+    """For each person whose rows were hidden after `epoch`: item rows then and now. None where more than that changed.
+
+    Rows that were purged, or ingested, since `epoch` cannot be told apart from rows that were always so: the caller has
+    to fit again.
+    """
+    r, c = forget_requests.c, interactions.c
+    later = unit.connection.execute(select(r.id, r.user).where(r.epoch > epoch)).all()
+    if catalogue.epoch(unit) - epoch != len(later) or any(user is None for _, user in later):
+        return None
+    hidden = c.hidden_by.in_([request for request, _ in later])
+    goods = np.array(unit.connection.scalars(select(items.c.id).order_by(items.c.id)).all(), dtype=np.int64)
+    changes = []
+    for user in sorted({user for _, user in later}):
+        rows = select(c.item, c.hidden_by).where(and_(c.user == user, or_(c.hidden_by.is_(None), hidden)))
+        found = unit.connection.execute(rows.order_by(c.timestamp, c.item)).all()
+        then = np.searchsorted(goods, np.array([item for item, _ in found], dtype=np.int64))
+        now = np.searchsorted(goods, np.array([item for item, by in found if by is None], dtype=np.int64))
+        changes.append((then.astype(np.int64), now.astype(np.int64)))
+    return changes

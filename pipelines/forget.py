@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from db import artifacts, jobs, requests
+from db import artifacts, files, jobs, requests
 from db.records import ForgetRequest, Scope, Selection, UserId
 from db.store import Store, Unit
 
@@ -30,7 +30,7 @@ def forget(
         made = [requests.shield(unit, user, selection, now=now, deadline=deadline) for user in dict.fromkeys(users)]
         unit.commit()
     with store.writing() as unit:
-        artifacts.quarantine(unit)  # a pure re-do: every command that opens the store for work repeats it
+        clear_outputs(unit)
         unit.commit()
     return made
 
@@ -52,6 +52,13 @@ def preview(store: Store, users: Sequence[UserId], selection: Selection) -> list
                 "exports", len(jobs.exports_before(unit, _ALWAYS)), "never", "beyond reach; named in the certificate"
             ),
         ]
+
+
+def clear_outputs(unit: Unit) -> None:
+    """Take refused files, and what killed publishes left, out of the readers' way; a pure re-do after a kill."""
+    artifacts.quarantine(unit)
+    for path in jobs.unregistered_outputs(unit):
+        files.destroy(path)
 
 
 _ALWAYS = 1 << 62

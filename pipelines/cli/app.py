@@ -5,7 +5,7 @@ import sys
 import typer
 
 from db.errors import LetheError
-from pipelines.cli import forget, ingest, status
+from pipelines.cli import erase, forget, ingest, recommend, status, train
 
 app = typer.Typer(
     name="lethe",
@@ -15,8 +15,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(ingest.app, name="ingest")
+app.command()(train.train)
+app.command()(recommend.recommend)
 app.add_typer(forget.app, name="forget")
+app.command()(erase.erase)
 app.command()(status.status)
+app.command()(erase.verify)
 
 
 def main() -> None:

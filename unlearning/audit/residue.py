@@ -54,6 +54,11 @@ def needle(user: UserId, salt: str | None = None, history: Sequence[int] = ()) -
     return Needle(user, tuple(dict.fromkeys(string for string in found if len(string) >= SHORTEST)))
 
 
+def secret(salt: str) -> Needle:
+    """The trace of a salt alone, of somebody whose id rightly stays."""
+    return Needle(UserId(""), (salt.encode(),))
+
+
 def _integers(user: str) -> list[bytes]:
     if not user.isdecimal() or int(user) < 1 << 32:
         return []  # a small number's bytes are mostly zeros, and stand everywhere by chance

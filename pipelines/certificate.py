@@ -1,0 +1,127 @@
+"""What a subject gets in the end: what was done, by which means, what was checked, and what is beyond reach."""
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from db import files, jobs, ledger, purge, requests
+from db.errors import LetheError
+from db.records import ForgetRequest
+from db.requests import describe
+from db.store import Unit
+
+LIMITS = (
+    "freed disk blocks, remapped SSD cells, file-system snapshots and backups are beyond the program's reach",
+    "copies that others exported or read before the request are beyond its reach",
+    "a keyed hash of what was forgotten stays, so that reading the same source again cannot bring it back; "
+    "`lethe ingest --readmit` lifts it",
+    "the ledger keeps when the request came and how many rows it named",
+)
+
+Document = dict[str, Any]
+
+
+def draw_up(unit: Unit, request: ForgetRequest) -> Document:
+    """The certificate before the purge, with the subject's id and salt in it. Kept under `certificates/pending`."""
+    held = purge.subject(unit, request.id)
+    if held is None:
+        raise LetheError(f"request {request.id} is purged already; its certificate cannot be drawn up again")
+    user, salt = held
+    return {
+        "lethe": version("lethe-rec"),
+        "request": request.id,
+        "subject": {"user": user, "salt": salt, "named": describe(request.selection)},
+        "commitment": purge.commitment(salt, user),
+        "grade": "exact",
+        "accepted_at": request.accepted_at.isoformat(),
+        "rows": request.rows,
+        "receipts": [_plain(receipt) for receipt in requests.receipts_of(unit, request.id)],
+        "audits": [],
+        "exports_beyond_reach": jobs.exports_before(unit, request.epoch),
+        "limits": list(LIMITS),
+        "ledger": ledger.head(unit),
+    }
+
+
+def complete(unit: Unit, document: Document, extra_limits: Iterable[str]) -> Document:
+    """The certificate after purge and scrub, with every audit and the ledger's newest hash."""
+    request = requests.get(unit, document["request"])
+    return {
+        **document,
+        "audits": [
+            {**_plain(verdict), "passed": verdict.passed, "void": verdict.void}
+            for verdict in requests.verdicts_of(unit, request.id)
+        ],
+        "limits": [*document["limits"], *extra_limits],
+        "ledger": ledger.head(unit),
+        "erased_at": datetime.now(UTC).replace(microsecond=0).isoformat(),
+    }
+
+
+def without_subject(document: Document) -> Document:
+    """The copy that the root keeps: neither id nor salt."""
+    return {key: value for key, value in document.items() if key != "subject"}
+
+
+def pending_path(root: Path, request: str) -> Path:
+    """Where a subject's certificate waits between purge and delivery."""
+    return root / "certificates" / "pending" / f"{request}.json"
+
+
+def kept_path(root: Path, request: str) -> Path:
+    """The root's own copy."""
+    return root / "certificates" / f"{request}.json"
+
+
+def pending(root: Path) -> list[Document]:
+    """Certificates that were drawn up and not delivered yet."""
+    return read_documents(sorted((root / "certificates" / "pending").glob("*.json")))
+
+
+def read_documents(paths: Iterable[Path]) -> list[Document]:
+    """One certificate from each file."""
+    return [_read(path) for path in paths]
+
+
+def check_target(path: Path, root: Path) -> None:
+    """Refuse a certificate file inside the root, or one that holds something else."""
+    if path.resolve().is_relative_to(root.resolve()):
+        raise LetheError(f"{path} lies inside the root, which must not keep the subject's id; name a file elsewhere")
+    if not path.parent.is_dir():
+        raise LetheError(f"{path.parent} is no folder; make it, or name another certificate file")
+    if path.exists():
+        read_file(path)
+
+
+def deliver(path: Path, documents: Iterable[Document]) -> None:
+    """Write certificates to the subject's file; those that it holds already stay."""
+    held = {document["request"]: document for document in (read_file(path) if path.exists() else [])}
+    held |= {document["request"]: document for document in documents}
+    files.write_json(path, {"certificates": list(held.values())})
+
+
+def read_file(path: Path) -> list[Document]:
+    """The certificates of a file. Raises LetheError where it holds anything else."""
+    document = _read(path)
+    found = document.get("certificates") if isinstance(document, dict) else None
+    if not isinstance(found, list) or not all(isinstance(one, dict) and "request" in one for one in found):
+        raise LetheError(f"{path} is not a certificate file of lethe; name the file that `lethe erase` wrote")
+    return found
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise LetheError(f"{path} cannot be read as a certificate: {error}") from error
+
+
+def _plain(record: Any) -> Document:
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name in record.__slots__
+        if (value := getattr(record, name)) is not None and name != "request"
+    }

@@ -1,0 +1,111 @@
+"""`lethe erase` and `lethe verify`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from db.store import Store
+from pipelines.cli.options import ROOT, Json, Root, open_store
+from pipelines.cli.output import emit, progress, say, table
+
+
+def erase(
+    *,
+    method: Annotated[str | None, typer.Option("--method", help="downdate (ease only) or retrain.")] = None,
+    certificate: Annotated[
+        Path | None, typer.Option("--certificate", help="File outside the root for the subjects' certificates.")
+    ] = None,
+    root: Root = ROOT,
+    as_json: Json = False,
+) -> None:
+    """Finish every open forget request: rebuild, audit, purge, rewrite the database, certify.
+
+    The subjects' certificates (with id and salt) go to --certificate, or to standard output; the root keeps a copy
+    without both. It can be killed at any moment and run again. Exit status 75: not finished, the requests stay open.
+
+    \b
+    Examples:
+      lethe erase --certificate certificates.json
+      lethe erase --method downdate
+    """
+    run_erase(open_store(root), method=method, certificate=certificate, as_json=as_json)
+
+
+def run_erase(store: Store, *, method: str | None = None, certificate: Path | None = None, as_json: bool) -> None:
+    """The command behind `lethe erase` and `lethe forget user --now`."""
+    from pipelines import certificate as certificates
+    from pipelines.erase import erase as run
+    from pipelines.rebuild import METHODS
+
+    if method is not None and method not in METHODS:
+        raise typer.BadParameter(f"--method {method} is unknown; choose {' or '.join(METHODS)}")
+    if certificate is not None:
+        certificates.check_target(certificate, store.root)
+    handed: list[dict[str, Any]] = []
+
+    def hand_over(documents: Sequence[dict[str, Any]]) -> None:
+        if certificate is not None and documents:
+            certificates.deliver(certificate, documents)
+        handed.extend(documents)
+
+    done = run(store, hand_over, method=method, progress=progress)
+    shown = list(done.certificates) if certificate is not None else handed
+    emit(
+        {"requests": done.requests, "interactions_deleted": done.interactions, "certificates": shown},
+        as_json=as_json,
+        text=lambda: _erased(done.requests, done.interactions, shown, certificate),
+    )
+
+
+def _erased(requests: Sequence[str], gone: int, documents: Sequence[dict[str, Any]], certificate: Path | None) -> str:
+    if not requests:
+        return "nothing to erase: no request is open"
+    parts = [f"erased {len(requests)} request{'s'[: len(requests) > 1]}, {gone} interactions deleted"]
+    for document in documents:
+        subject = document.get("subject")
+        head = f"\ncertificate of request {document['request']}, grade {document['grade']}"
+        about = (
+            f"\nsubject {subject['user']}, salt {subject['salt']} (keep this: the root has forgotten it)"
+            if subject
+            else ""
+        )
+        receipts = [(r["layer"], r["action"], r["artifact"], round(r["seconds"], 2)) for r in document["receipts"]]
+        audits = [(a["audit"], a["value"], a["limit"], a.get("control"), a["passed"]) for a in document["audits"]]
+        parts += [
+            head + about,
+            table(("layer", "action", "artefact", "seconds"), receipts),
+            table(("audit", "value", "limit", "control", "passed"), audits),
+            "limits: " + "; ".join(document["limits"]),
+        ]
+    if certificate is not None:
+        say(f"the subjects' certificates are in {certificate}; hand them over and delete the file")
+    return "\n".join(parts)
+
+
+def verify(
+    request: Annotated[str, typer.Argument(metavar="REQUEST", help="Id of a forget request.")],
+    *,
+    certificate: Annotated[Path | None, typer.Option(help="The subject's certificate: adds the residue scan.")] = None,
+    root: Root = ROOT,
+    as_json: Json = False,
+) -> None:
+    """Check an erased request against what is on disk now; exit status 1 on any difference.
+
+    \b
+    Examples:
+      lethe verify r0123456789abcdef
+      lethe verify r0123456789abcdef --certificate certificates.json
+    """
+    from pipelines import certificate as certificates
+    from pipelines.verify import choose
+    from pipelines.verify import verify as run
+
+    store = open_store(root)
+    subject = choose(certificates.read_file(certificate), request) if certificate else None
+    checks = run(store, request, subject)
+    rows = [("ok" if check.passed else "FAILED", check.name, check.detail) for check in checks]
+    emit(checks, as_json=as_json, text=lambda: table(("", "check", "detail"), rows))
+    if not all(check.passed for check in checks):
+        raise typer.Exit(1)

@@ -1,0 +1,70 @@
+"""One configuration object: declared once, unknown keys refused, read from `lethe.toml` in the root."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from db.errors import LetheError
+
+BackboneName = Literal["lightgcn", "bpr", "ease", "popularity"]
+FilterName = Literal["preference", "diversity", "attention", "recent", "random", "none"]
+RetrieveName = Literal["backbone", "text", "hybrid"]
+ScorerName = Literal["packed", "listwise", "generate", "off"]
+
+
+class Plan(BaseModel):
+    """What `lethe train` builds and `lethe recommend` uses; stored with the settings that were chosen under it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backbone: BackboneName = "lightgcn"
+    retrieve: RetrieveName = "hybrid"
+    filter: FilterName = "recent"
+    length: int = Field(20, ge=0, le=1000)
+    """Interactions of the history that reach the prompt."""
+    candidates: int = Field(50, ge=1, le=1000)
+    top: int = Field(10, ge=1, le=1000)
+    scorer: ScorerName = "packed"
+    model: str = Field("lethe-tiny", min_length=1)
+    device: str = "auto"
+    max_shift: int | None = Field(None, ge=0)
+    """How many ranks the model may move an item from the backbone's order; None: any."""
+    tuning_people: int = Field(150, ge=10)
+    """Validation people on whom the fusion weight is chosen."""
+    seed: int = Field(2020, ge=0, lt=2**31)
+    chunk: int = Field(64, ge=1)
+    """People a chunk of a batch: the unit of resume."""
+
+
+def load_plan(root: Path, **overrides: Any) -> Plan:
+    """`lethe.toml` of the root, where there is one, with the command line's options over it (None: not given).
+
+    Raises LetheError naming the first key or value that does not fit.
+    """
+    path = root / "lethe.toml"
+    try:
+        stored = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise LetheError(f"{path} is not TOML: {error}") from error
+    return checked_plan(stored, str(path), **overrides)
+
+
+def checked_plan(stored: Mapping[str, Any], source: str, **overrides: Any) -> Plan:
+    """A plan from stored values with options over them; `source` names where the stored ones came from."""
+    given = {key: value for key, value in overrides.items() if value is not None}
+    try:
+        return Plan(**{**stored, **given})
+    except ValidationError as error:
+        raise LetheError(_first(error, source, given)) from error
+
+
+def _first(error: ValidationError, source: str, given: dict[str, Any]) -> str:
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    where = f"--{key.replace('_', '-')}" if key in given else f"{source}: {key}"
+    if problem["type"] == "extra_forbidden":
+        return f"{where} is no setting; known: {', '.join(Plan.model_fields)}"
+    return f"{where} is {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"

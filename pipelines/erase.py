@@ -1,0 +1,140 @@
+"""Erase: rebuild, audit, purge, scrub, certify. Every stage can be killed and run again; `erased` is said last."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from db import catalogue, files, people, purge, requests
+from db.errors import NotFinishedError
+from db.records import ForgetRequest, RequestId, UserId, Verdict
+from db.store import Store
+from pipelines import certificate
+from pipelines.certificate import Document
+from pipelines.generations import sweep
+from pipelines.rebuild import rebuild, residual_verdict
+from pipelines.train import Progress, quiet
+from unlearning.audit import lineage, residue
+from unlearning.data.shield import Shield
+
+HandOver = Callable[[Sequence[Document]], None]
+"""Gives the subjects' certificates out; called before the root forgets whom they are about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What one `lethe erase` finished."""
+
+    requests: tuple[RequestId, ...]
+    interactions: int
+    certificates: tuple[Document, ...]
+    """As the root keeps them: without id and salt."""
+
+
+def erase(store: Store, hand_over: HandOver, *, method: str | None = None, progress: Progress = quiet) -> Erased:
+    """Finish every open request together.
+
+    Raises StoreBusyError while another command maintains the root or a reader keeps old pages alive, and
+    NotFinishedError when an audit fails: the requests then stay open and shielded, and nothing is lost.
+    """
+    with store.maintaining():
+        sweep(store)
+        with store.reading() as unit:
+            batch = requests.pending(unit)
+            open_steps = {r.id: requests.steps_open(unit, r.id) for r in batch}
+        if not batch:
+            return Erased((), 0, ())
+        waiting = {name: [r for r in batch if name in open_steps[r.id]] for name in requests.STEPS}
+        if waiting["rebuild"]:
+            rebuild(store, waiting["rebuild"], method, progress)
+        if waiting["audit"]:
+            _audit(store, waiting["audit"])
+        gone = _purge(store, waiting["purge"])
+        with progress("purge and rewrite the database") as bar:
+            limits = purge.scrub(store)
+            bar(1, 1)
+        documents = _certify(store, batch, limits, hand_over)
+        return Erased(tuple(r.id for r in batch), gone, tuple(documents))
+
+
+def _audit(store: Store, batch: Sequence[ForgetRequest]) -> None:
+    newest = max(request.epoch for request in batch)
+    found = [lineage.verdict(store, batch), *Shield(store).audit(batch), *residual_verdict(store, seed=newest)]
+    _record(store, batch, found)
+    with store.writing() as unit:
+        payload = {verdict.audit: verdict.value for verdict in found}
+        requests.mark_step(unit, [r.id for r in batch], "audit", payload)
+        unit.commit()
+
+
+def _purge(store: Store, batch: Sequence[ForgetRequest]) -> int:
+    """Draw up the certificates, which hold what the purge removes, then delete the rows in one transaction."""
+    if not batch:
+        return 0
+    with store.reading() as unit:
+        documents = [certificate.draw_up(unit, request) for request in batch]
+    for document in documents:
+        path = certificate.pending_path(store.root, document["request"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_json(path, document)
+    with store.writing() as unit:
+        ids = [request.id for request in batch]
+        gone = purge.purge(unit, ids)
+        requests.mark_step(unit, ids, "purge", {"interactions": gone})
+        unit.commit()
+    return gone
+
+
+def _certify(
+    store: Store, batch: Sequence[ForgetRequest], limits: Sequence[str], hand_over: HandOver
+) -> list[Document]:
+    """Scan for residue, hand the certificates over, drop the root's knowledge of whom they are about, and close."""
+    ids = [request.id for request in batch]
+    held = [document for document in certificate.pending(store.root) if document["request"] in ids]
+    _record(store, batch, [scan(store, held)])
+    with store.writing() as unit:
+        requests.mark_step(unit, ids, "scrub", {"limits": len(limits)})
+        unit.commit()
+        whole = [certificate.complete(unit, document, limits) for document in held]
+    kept = [certificate.without_subject(document) for document in whole]
+    for document in kept:
+        files.write_json(certificate.kept_path(store.root, document["request"]), document)
+    hand_over(whole)
+    for document in whole:
+        files.destroy(certificate.pending_path(store.root, document["request"]))
+    with store.writing() as unit:
+        requests.close(unit, ids, at=datetime.now(UTC))
+        unit.commit()
+    return kept
+
+
+def scan(store: Store, documents: Sequence[Document]) -> Verdict:
+    """The residue audit for the people of these certificates; the certificates that wait for delivery are left out.
+
+    Of somebody who asked to forget some rows only the id rightly stays: then the salt alone is looked for.
+    """
+    with store.reading() as unit:
+        known = catalogue.stored_users(unit)
+        subjects = [(UserId(d["subject"]["user"]), str(d["subject"]["salt"])) for d in documents]
+        gone = [(user, salt) for user, salt in subjects if user not in known]
+        columns = people.named(unit, [user for user, _ in gone])
+    needles = [residue.needle(user, salt) for user, salt in gone]
+    needles += [residue.secret(salt) for user, salt in subjects if user in known]
+    skip = [certificate.pending_path(store.root, document["request"]) for document in documents]
+    found = residue.verdict(store.root, needles, skip=skip)
+    return replace(found, value=found.value + len(columns), detail="; ".join([*columns, found.detail]))
+
+
+def _record(store: Store, batch: Sequence[ForgetRequest], found: Sequence[Verdict]) -> None:
+    with store.writing() as unit:
+        for request in batch:
+            for verdict in found:
+                requests.add_verdict(unit, request.id, verdict)
+        unit.commit()
+    for verdict in found:
+        if not verdict.passed:
+            why = (
+                "its positive control was not found" if verdict.void else f"{verdict.value:g} is over {verdict.limit:g}"
+            )
+            raise NotFinishedError(
+                f"audit {verdict.audit} did not pass: {why} ({verdict.detail}); the requests stay open and hidden"
+            )

@@ -1,0 +1,138 @@
+"""From a name in the plan to the thing itself: backbone, history filter, scorer. Torch loads only when it is needed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from db.errors import LetheError
+from db.log import InteractionLog
+from db.records import Item, Split
+from llm.score.base import Scorer
+from pipelines.config import Plan
+from recsys.candidates import Backbone
+from recsys.ease import Ease, EaseFitter, EaseSettings, choose_lambda
+from recsys.heldout import HeldOut
+from recsys.popularity import Popularity, PopularityFitter
+from recsys.vectors import ItemVectors
+from retrieval.categories import categories_of
+from retrieval.filters.base import HistoryFilter
+from retrieval.filters.controls import Random, Recent, Whole
+from retrieval.filters.diversity import Diversity
+from retrieval.filters.hit_rate import HitRateMatrix
+from retrieval.filters.preference import Preference
+from retrieval.text import TextIndex
+
+if TYPE_CHECKING:
+    from recsys.recbole_models import TrainSettings
+    from retrieval.filters.attention import AttentionWeights
+
+Progress = Callable[[int, int], None]
+
+HIT_RATE, ATTENTION = "hit-rate.json", "attention.safetensors"
+"""File names inside the generations of these artefacts."""
+
+_CONTROLS: dict[str, Callable[[], HistoryFilter]] = {"recent": Recent, "random": Random, "none": Whole}
+
+_LOADERS: dict[str, Callable[[Path], Backbone]] = {
+    "ease": Ease.load,
+    "popularity": Popularity.load,
+    "bpr": ItemVectors.load,
+    "lightgcn": ItemVectors.load,
+}
+
+
+def choose(
+    name: str, log: InteractionLog, questions: HeldOut, *, seed: int, progress: Progress
+) -> tuple[Backbone, dict[str, Any]]:
+    """A backbone fitted on the training rows, and the settings that validation rows chose for the refit."""
+    training = log.only(Split.TRAIN)
+    if name == "popularity":
+        return PopularityFitter().fit(training), {}
+    if name == "ease":
+        settings, tried = choose_lambda(training, questions, progress=progress)
+        return EaseFitter(settings).fit(training), {**asdict(settings), "tried": {str(k): v for k, v in tried.items()}}
+    from recsys.recbole_models import RecBoleFitter
+
+    wanted = _recbole_settings(name)
+    trained = RecBoleFitter(wanted).fit(training, seed=seed, validation=questions, progress=progress)
+    frozen = asdict(replace(wanted, epochs=trained.epoch))
+    return trained.backbone, {**frozen, "curve": [list(point) for point in trained.curve]}
+
+
+def refit(name: str, log: InteractionLog, frozen: dict[str, Any], *, seed: int, progress: Progress) -> Backbone:
+    """The same model on every row of `log`, with the frozen settings."""
+    if name == "popularity":
+        return PopularityFitter().fit(log)
+    if name == "ease":
+        return EaseFitter(EaseSettings(frozen["regularisation"])).fit(log)
+    from recsys.recbole_models import RecBoleFitter, TrainSettings
+
+    settings = TrainSettings(**{key: value for key, value in frozen.items() if key != "curve"})
+    return RecBoleFitter(settings).fit(log, seed=seed, progress=progress).backbone
+
+
+def load(name: str, folder: Path) -> Backbone:
+    """A saved backbone."""
+    return _LOADERS[name](folder)
+
+
+def told(model: Backbone) -> dict[str, Any]:
+    """What the model says of itself for the manifest."""
+    settings = getattr(model, "settings", None)
+    return dict(settings()) if callable(settings) else {}
+
+
+def history_filter(
+    name: str,
+    items: Sequence[Item],
+    text: TextIndex,
+    where: dict[str, Path],
+    *,
+    attention: "AttentionWeights | None" = None,
+) -> HistoryFilter:
+    """The named filter. Raises LetheError where it needs something that was not trained."""
+    if name in _CONTROLS:
+        return _CONTROLS[name]()
+    vectors = text.vectors(np.arange(len(text.items)))
+    if name == "attention":
+        from retrieval.filters.attention import Attention, AttentionWeights
+
+        weights = attention or AttentionWeights.load(_trained(where, "attention", name) / ATTENTION)
+        return Attention(weights, vectors)
+    categories = categories_of(items, vectors, seed=0)
+    if name == "preference":
+        return Preference(categories)
+    return Diversity(categories, HitRateMatrix.load(_trained(where, "hit-rate", name) / HIT_RATE))
+
+
+def scorer(plan: Plan) -> Scorer:
+    """The language model behind the named scorer."""
+    from llm.model import load as load_model
+
+    model = load_model(plan.model, device=plan.device)
+    if plan.scorer == "packed":
+        from llm.score.packed import PackedScorer
+
+        return PackedScorer(model)
+    if plan.scorer == "listwise":
+        from llm.score.listwise import ListwiseScorer
+
+        return ListwiseScorer(model)
+    from llm.score.generate import GenerateScorer
+
+    return GenerateScorer(model)
+
+
+def _recbole_settings(name: str) -> "TrainSettings":
+    from recsys.recbole_models import BPR_SETTINGS, LIGHTGCN_SETTINGS
+
+    return {"lightgcn": LIGHTGCN_SETTINGS, "bpr": BPR_SETTINGS}[name]
+
+
+def _trained(where: dict[str, Path], kind: str, name: str) -> Path:
+    if kind not in where:
+        raise LetheError(f"filter {name} was not trained; run `lethe train --filter {name}`")
+    return where[kind]

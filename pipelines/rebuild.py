@@ -1,0 +1,147 @@
+"""The erase's first half: every artefact that descends from hidden rows is made again without them, or destroyed."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from db import artifacts, files, jobs, requests
+from db.artifacts import Artifact
+from db.erasure import KINDS, Rule
+from db.errors import LetheError
+from db.load import changes_since
+from db.records import ForgetRequest, Receipt, Scope, Verdict
+from db.store import Store, Unit
+from pipelines import engine
+from pipelines.config import Plan
+from pipelines.generations import checked_folder, sweep
+from pipelines.train import Progress, Ready, build, read
+from recsys.ease import Ease, RefitNeededError
+from unlearning.data.downdate import Change, downdate
+
+METHODS = ("downdate", "retrain")
+
+
+def rebuild(store: Store, batch: Sequence[ForgetRequest], method: str | None, progress: Progress) -> None:
+    """Make every live set again from the rows that stay; one rebuild serves all requests of the batch.
+
+    A pure re-do: sets that are newer than the newest request already are left as they are.
+    """
+    newest = max(request.epoch for request in batch)
+    _cancel_jobs(store, newest)
+    old = [a for a in _live(store) if a.kind == "backbone" and a.data_epoch < newest]
+    for backbone in old:
+        plan = _plan_of(store, backbone)
+        build(store, plan, progress=progress, ready=_ready(store, backbone, method))
+    _rewrite(store, newest, progress)
+    sweep(store)
+    _destroy_rest(store, newest)
+    with store.writing() as unit:
+        _receipts(unit, batch)
+        jobs.drop_lists_before(unit, newest)
+        requests.mark_step(unit, [r.id for r in batch], "rebuild", {"sets": len(old)})
+        unit.commit()
+
+
+def residual_verdict(store: Store, *, seed: int) -> list[Verdict]:
+    """For a live EASE: whether P is the inverse over exactly the visible rows. A person left out must show."""
+    with store.reading() as unit:
+        found = artifacts.live(unit, "backbone", "ease")
+    if found is None:
+        return []
+    model = Ease.load(checked_folder(store.root, found))
+    log = read(store).log
+    somebody = log.user[seed % len(log)]
+    control = model.residual(log.take(log.user != somebody), seed=seed, columns=len(model.items))
+    value = model.residual(log, seed=seed, columns=16)
+    limit = 1e-8
+    detail = "max |(XᵀX + λI)p − e| over 16 columns of P; control: the same with one more person missing"
+    return [Verdict("ease-residual", value, limit, control=control, control_found=control > limit, detail=detail)]
+
+
+def _live(store: Store) -> list[Artifact]:
+    with store.reading() as unit:
+        return [a for a in artifacts.all_on_disk(unit) if a.state == artifacts.LIVE]
+
+
+def _plan_of(store: Store, backbone: Artifact) -> Plan:
+    with store.reading() as unit:
+        settings = artifacts.live(unit, "settings", backbone.name)
+    if settings is None:
+        raise LetheError(f"backbone {backbone.name} has no settings; run `lethe train --backbone {backbone.name}`")
+    return Plan(**settings.settings["plan"])
+
+
+def _ready(store: Store, backbone: Artifact, method: str | None) -> Ready | None:
+    """The downdated model, where that is the way and possible; None means: fit again."""
+    if method == "downdate" and backbone.name != "ease":
+        raise LetheError(f"--method downdate is for ease, not for {backbone.name}; use --method retrain")
+    if backbone.name != "ease" or method == "retrain":
+        return None
+    with store.reading() as unit:
+        changes = changes_since(unit, backbone.data_epoch)
+        settings = artifacts.live(unit, "settings", backbone.name)
+    if changes is None or settings is None:
+        return None
+    model, started = Ease.load(checked_folder(store.root, backbone)), time.perf_counter()
+    try:
+        downdate(model, [Change(then, now) for then, now in changes])
+    except RefitNeededError:
+        return None
+    seconds = time.perf_counter() - started
+    return Ready(model, settings.settings["backbone"], read(store).epoch, "downdate", seconds)
+
+
+def _cancel_jobs(store: Store, newest: int) -> None:
+    """End batches that were started before the requests: their parts may hold the people's lists."""
+    with store.writing() as unit:
+        old = [job for job in jobs.unfinished(unit) if job.epoch < newest]
+        for path in jobs.unregistered_outputs(unit):
+            files.destroy(path)
+        for job in old:
+            jobs.set_state(unit, job.id, jobs.CANCELLED)
+        unit.commit()
+    for job in old:
+        files.destroy(store.root / "jobs" / job.id)
+
+
+def _rewrite(store: Store, newest: int, progress: Progress) -> None:
+    """Run the batches behind refused files again, on the new set, to the same places."""
+    with store.reading() as unit:
+        refused = [a for a in artifacts.descending(unit, newest) if a.kind == "recommendations" and "job" in a.settings]
+    for path, artifact in {a.path: a for a in refused}.items():
+        plan, weight = engine.plan_of(artifact.settings)
+        job, served = engine.start(store, plan, Path(store.root / path), weight=weight)
+        with progress(f"recommend again: {path}") as bar:
+            engine.run(store, job, served, progress=bar)
+
+
+def _destroy_rest(store: Store, newest: int) -> None:
+    """What nothing rebuilds (reject files, old evaluations) is destroyed."""
+    with store.writing() as unit:
+        rest = artifacts.descending(unit, newest)
+        for artifact in rest:
+            artifacts.destroy_bytes(store.root, artifact)
+        artifacts.mark_destroyed(unit, [artifact.id for artifact in rest])
+        unit.commit()
+
+
+def _receipts(unit: Unit, batch: Sequence[ForgetRequest]) -> None:
+    made = [a for a in artifacts.all_on_disk(unit) if a.state == artifacts.LIVE and a.scope is not Scope.NONE]
+    for request in batch:
+        requests.add_receipt(unit, Receipt(request.id, "db", "hide", "interactions", exact=True, seconds=0.0))
+        for artifact in made:
+            requests.add_receipt(unit, _receipt(request, artifact))
+
+
+def _receipt(request: ForgetRequest, artifact: Artifact) -> Receipt:
+    layer = {"backbone": "recsys", "popularity": "recsys", "recommendations": "pipelines"}.get(
+        artifact.kind, "retrieval"
+    )
+    rewritten = KINDS[artifact.kind].rule is Rule.REWRITTEN
+    action = str(artifact.settings.get("method", "rewrite" if rewritten else "rebuild"))
+    seconds = float(artifact.settings.get("seconds", 0.0))
+    name = f"{artifact.kind}/{artifact.name} generation {artifact.generation}"
+    detail = f"from data epoch {artifact.data_epoch}, sha256 {artifact.sha256[:16]}"
+    if action == "downdate":
+        detail += f"; frozen: λ = {artifact.settings.get('regularisation')}, chosen before this request"
+    return Receipt(request.id, layer, action, name, exact=True, seconds=seconds, detail=detail)

@@ -1,0 +1,43 @@
+"""A recommendation, from left to right: history, candidates, context, ranking. Read this file first."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from db.records import Item, ItemId, UserId
+from llm.ranking import Origin
+from llm.rerank import rerank
+from pipelines.serving import Recommender
+from recsys.candidates import IntArray
+from retrieval.assemble import assemble
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """One person's list, best first, with what it was made from."""
+
+    user: UserId
+    items: tuple[ItemId, ...]
+    scores: tuple[float, ...]
+    origin: Origin
+    sources: tuple[str, ...]
+    """For each item the retrieval that brought it: backbone, text or popularity."""
+    shown: tuple[Item, ...]
+    """The part of the history that the model saw."""
+
+
+def recommend(served: Recommender, people: Mapping[UserId, IntArray]) -> list[Recommendation]:
+    """Lists for people, given their visible histories as item rows; nobody's list depends on who else is asked for."""
+    plan, histories = served.plan, list(people.values())
+    candidates = served.retriever.candidates(histories, histories, plan.candidates)
+    contexts = [
+        assemble(user, history, found, served.items, served.filter, length=plan.length, seed=plan.seed)
+        for (user, history), found in zip(people.items(), candidates, strict=True)
+    ]
+    rankings = rerank(contexts, [c.scores for c in candidates], served.scorer, served.weight, max_shift=plan.max_shift)
+    made = []
+    for context, found, ranking in zip(contexts, candidates, rankings, strict=True):
+        brought = dict(zip((item.id for item in context.candidates), found.origin, strict=True))
+        items, scores = ranking.items[: plan.top], ranking.scores[: plan.top]
+        sources = tuple(brought[item] for item in items)
+        made.append(Recommendation(context.user, items, scores, ranking.origin, sources, context.history))
+    return made
