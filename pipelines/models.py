@@ -34,6 +34,9 @@ Progress = Callable[[int, int], None]
 HIT_RATE, ATTENTION = "hit-rate.json", "attention.safetensors"
 """File names inside the generations of these artefacts."""
 
+CATEGORY_SEED = 0
+"""Of the clusters that stand in for genres where a catalogue has none: the same whenever they are made."""
+
 _CONTROLS: dict[str, Callable[[], HistoryFilter]] = {"recent": Recent, "random": Random, "none": Whole}
 
 _LOADERS: dict[str, Callable[[Path], Backbone]] = {
@@ -102,7 +105,7 @@ def history_filter(
 
         weights = attention or AttentionWeights.load(_trained(where, "attention", name) / ATTENTION)
         return Attention(weights, vectors)
-    categories = categories_of(items, vectors, seed=0)
+    categories = categories_of(items, vectors, seed=CATEGORY_SEED)
     if name == "preference":
         return Preference(categories)
     return Diversity(categories, HitRateMatrix.load(_trained(where, "hit-rate", name) / HIT_RATE))

@@ -22,10 +22,10 @@ from db.store import Store
 from pipelines import models, tune
 from pipelines.config import Plan
 from pipelines.generations import Draft, checked_folder, draft, fresh_seed, sweep, switch
-from recsys.candidates import Backbone
+from recsys.candidates import Backbone, FloatArray
 from recsys.heldout import HeldOut, held_out
 from recsys.popularity import PopularityFitter
-from retrieval.categories import Categories, from_genres
+from retrieval.categories import categories_of
 from retrieval.filters.attention_training import AttentionFitter
 from retrieval.filters.base import HistoryFilter
 from retrieval.filters.hit_rate import HitRateFitter
@@ -48,6 +48,29 @@ class Data:
     items: list[Item]
     split: str
     """Hash of the recorded random split."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What every stage of one training shares."""
+
+    store: Store
+    plan: Plan
+    data: Data
+    text: TextIndex
+    progress: Progress
+
+    def origin(self, **facts: Any) -> Origin:
+        """Of an artefact that descends from all visible rows."""
+        return Origin(self.data.epoch, Scope.ALL, **facts)
+
+    def draft(self, kind: str, write: Callable[[Path], object], **facts: Any) -> Draft:
+        """A generation of this set."""
+        return draft(self.store, kind, self.plan.backbone, write, self.origin(**facts))
+
+    def vectors(self) -> FloatArray:
+        """Text vectors of the whole catalogue."""
+        return self.text.vectors(np.arange(len(self.text.items)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +124,21 @@ def build(store: Store, plan: Plan, *, progress: Progress = quiet, ready: Ready 
     if ready is not None and ready.epoch != data.epoch:
         raise NotFinishedError("rows changed while the backbone was made; run the same command again")
     text = text_index(store, data.items, progress)
-    index = TextIndex.load(checked_folder(store.root, text))
-    chosen = choose(store, plan, data, index, progress, frozen=ready.frozen if ready else None)
+    job = Training(store, plan, data, TextIndex.load(checked_folder(store.root, text)), progress)
+    chosen = choose(job, frozen=ready.frozen if ready else None)
     with store.reading() as unit:
         seed = fresh_seed(plan.seed, artifacts.next_generation(unit, "backbone", plan.backbone))
     started = time.perf_counter()
-    model = ready.model if ready else _refit(plan, data, chosen, seed, progress)
+    model = ready.model if ready else _refit(job, chosen, seed)
     made = {"method": ready.method if ready else "retrain", **models.told(model)}
     made["seconds"] = round(ready.seconds if ready else time.perf_counter() - started, 4)
-    origin = partial(Origin, data.epoch, Scope.ALL)
     drafts = [
-        draft(store, "backbone", plan.backbone, model.save, origin(seed=seed, settings=made)),
-        draft(store, "popularity", plan.backbone, PopularityFitter().fit(data.log).save, origin()),
+        job.draft("backbone", model.save, seed=seed, settings=made),
+        job.draft("popularity", PopularityFitter().fit(data.log).save),
         *chosen.drafts,
-        *_serving_attention(store, plan, data, index, seed, progress),
+        *_serving_attention(job, seed),
     ]
-    return _register(store, plan, data, chosen.settings, drafts, text)
+    return _register(job, chosen.settings, drafts, text)
 
 
 def read(store: Store) -> Data:
@@ -134,38 +156,30 @@ def read(store: Store) -> Data:
     return data
 
 
-def choose(
-    store: Store,
-    plan: Plan,
-    data: Data,
-    text: TextIndex,
-    progress: Progress,
-    *,
-    frozen: dict[str, Any] | None = None,
-) -> Chosen:
+def choose(job: Training, *, frozen: dict[str, Any] | None = None) -> Chosen:
     """Fit on training rows and choose on validation rows: the backbone's settings, the quota, the model's weight.
 
     With `frozen` the backbone's settings are kept as they are, and only the others are chosen.
     """
-    training, questions = data.log.only(Split.TRAIN), _warm(held_out(data.log, Split.VALID))
-    with progress(f"choose {plan.backbone} on validation rows") as bar:
+    plan, log = job.plan, job.data.log
+    training, questions = log.only(Split.TRAIN), _warm(held_out(log, Split.VALID))
+    with job.progress(f"choose {plan.backbone} on validation rows") as bar:
         if frozen is None:
-            model, frozen = models.choose(plan.backbone, data.log, questions, seed=plan.seed, progress=bar)
+            model, frozen = models.choose(plan.backbone, log, questions, seed=plan.seed, progress=bar)
         else:
             model = models.refit(plan.backbone, training, frozen, seed=plan.seed, progress=bar)
-    share = tune.quota(model, text, questions, plan)
-    categories = from_genres(data.items)
-    drafts = _measured(store, plan, data, model, questions, categories, progress)
-    where = {d.kind: store.root / d.path for d in drafts}
-    keep = _tuning_filter(plan, data, training, text, where)
-    retriever = Retriever(model, text, PopularityFitter().fit(training), share.share, Source(plan.retrieve))
+    share = tune.quota(model, job.text, questions, plan)
+    drafts = _measured(job, model, questions)
+    keep = _tuning_filter(job, training, {d.kind: job.store.root / d.path for d in drafts})
+    popularity = PopularityFitter().fit(training)
+    retriever = Retriever(model, job.text, popularity, share.share, Source(plan.retrieve))
     settings = {
         "plan": plan.model_dump(),
-        "split": data.split,
+        "split": job.data.split,
         "backbone": frozen,
         "quota": share.share,
         "quota_choice": tune.told(share),
-        **_weight(plan, data, retriever, keep, questions, progress),
+        **_weight(job, retriever, keep, questions),
     }
     return Chosen(settings, tuple(drafts))
 
@@ -202,76 +216,59 @@ def _warm(questions: HeldOut) -> HeldOut:
     return warm
 
 
-def _refit(plan: Plan, data: Data, chosen: Chosen, seed: int, progress: Progress) -> Backbone:
-    with progress(f"fit {plan.backbone} on all rows") as bar:
-        return models.refit(plan.backbone, data.log, chosen.settings["backbone"], seed=seed, progress=bar)
+def _refit(job: Training, chosen: Chosen, seed: int) -> Backbone:
+    with job.progress(f"fit {job.plan.backbone} on all rows") as bar:
+        frozen = chosen.settings["backbone"]
+        return models.refit(job.plan.backbone, job.data.log, frozen, seed=seed, progress=bar)
 
 
-def _measured(
-    store: Store,
-    plan: Plan,
-    data: Data,
-    model: Backbone,
-    questions: HeldOut,
-    categories: Categories,
-    progress: Progress,
-) -> list[Draft]:
-    if plan.filter != "diversity":
+def _measured(job: Training, model: Backbone, questions: HeldOut) -> list[Draft]:
+    if job.plan.filter != "diversity":
         return []
-    with progress("measure hit rates by category") as bar:
-        matrix = HitRateFitter(seed=plan.seed).fit(model, questions, categories, progress=bar)
-    write = partial(_save_as, matrix.save, models.HIT_RATE)
-    return [draft(store, "hit-rate", plan.backbone, write, Origin(data.epoch, Scope.ALL, seed=plan.seed))]
+    categories = categories_of(job.data.items, job.vectors(), seed=models.CATEGORY_SEED)
+    with job.progress("measure hit rates by category") as bar:
+        matrix = HitRateFitter(seed=job.plan.seed).fit(model, questions, categories, progress=bar)
+    return [job.draft("hit-rate", partial(_save_as, matrix.save, models.HIT_RATE), seed=job.plan.seed)]
 
 
-def _serving_attention(
-    store: Store, plan: Plan, data: Data, text: TextIndex, seed: int, progress: Progress
-) -> list[Draft]:
-    if plan.filter != "attention":
+def _serving_attention(job: Training, seed: int) -> list[Draft]:
+    if job.plan.filter != "attention":
         return []
-    with progress("train the attention filter") as bar:
-        inputs = text.vectors(np.arange(len(text.items)))
-        weights = AttentionFitter(seed=seed).fit(inputs, data.log.histories(), progress=bar)
-    write = partial(_save_as, weights.save, models.ATTENTION)
-    return [draft(store, "attention", plan.backbone, write, Origin(data.epoch, Scope.ALL, seed=seed))]
+    with job.progress("train the attention filter") as bar:
+        weights = AttentionFitter(seed=seed).fit(job.vectors(), job.data.log.histories(), progress=bar)
+    return [job.draft("attention", partial(_save_as, weights.save, models.ATTENTION), seed=seed)]
 
 
 def _save_as(save: Callable[[Path], object], name: str, folder: Path) -> None:
     save(folder / name)
 
 
-def _tuning_filter(
-    plan: Plan, data: Data, training: InteractionLog, text: TextIndex, where: dict[str, Path]
-) -> HistoryFilter:
+def _tuning_filter(job: Training, training: InteractionLog, where: dict[str, Path]) -> HistoryFilter:
     weights = None
-    if plan.filter == "attention":
-        inputs = text.vectors(np.arange(len(text.items)))
-        weights = AttentionFitter(seed=plan.seed).fit(inputs, training.histories())
-    return models.history_filter(plan.filter, data.items, text, where, attention=weights)
+    if job.plan.filter == "attention":
+        weights = AttentionFitter(seed=job.plan.seed).fit(job.vectors(), training.histories())
+    return models.history_filter(job.plan.filter, job.data.items, job.text, where, attention=weights)
 
 
-def _weight(
-    plan: Plan, data: Data, retriever: Retriever, keep: HistoryFilter, questions: HeldOut, progress: Progress
-) -> dict[str, Any]:
+def _weight(job: Training, retriever: Retriever, keep: HistoryFilter, questions: HeldOut) -> dict[str, Any]:
+    plan = job.plan
     if plan.scorer == "off":
         return {"weight": 0.0, "weight_choice": None}
     scorer = models.scorer(plan)
-    asked = tune.asked(data.items, retriever, keep, questions, plan)
-    with progress(f"choose the weight of {plan.model}") as bar:
+    asked = tune.asked(job.data.items, retriever, keep, questions, plan)
+    with job.progress(f"choose the weight of {plan.model}") as bar:
         choice = tune.weight(asked, scorer, plan, progress=bar)
     return {"weight": choice.weight, "weight_choice": tune.told(choice)}
 
 
-def _register(
-    store: Store, plan: Plan, data: Data, settings: dict[str, Any], drafts: list[Draft], text: Artifact
-) -> Trained:
+def _register(job: Training, settings: dict[str, Any], drafts: list[Draft], text: Artifact) -> Trained:
     """Register the parts and the settings that hold them together in one transaction: a set is never mixed."""
-    origin = Origin(data.epoch, Scope.ALL, seed=plan.seed, settings=settings)
-    last = draft(store, "settings", plan.backbone, partial(_write_settings, settings), origin)
-    with store.writing() as unit:
+    facts = {"seed": job.plan.seed, "settings": settings}
+    last = job.draft("settings", partial(_write_settings, settings), **facts)
+    with job.store.writing() as unit:
         parts = switch(unit, drafts)
         parents = (*(part.id for part in parts), text.id)
-        (kept,) = switch(unit, [replace(last, origin=replace(origin, parents=parents))])
+        (kept,) = switch(unit, [replace(last, origin=job.origin(**facts, parents=parents))])
         unit.commit()
     return Trained(parts[0], settings, (*parts, text, kept))
 

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from db.errors import LetheError
-from pipelines.cli import erase, forget, ingest, recommend, status, train
+from pipelines.cli import demo, doctor, erase, forget, ingest, recommend, status, train
 
 app = typer.Typer(
     name="lethe",
@@ -21,6 +21,8 @@ app.add_typer(forget.app, name="forget")
 app.command()(erase.erase)
 app.command()(status.status)
 app.command()(erase.verify)
+app.command()(doctor.doctor)
+app.command()(demo.demo)
 
 
 def main() -> None:

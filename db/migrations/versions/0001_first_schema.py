@@ -13,6 +13,7 @@ def upgrade() -> None:
     """Create every table."""
     _reference()
     _requests()
+    _evidence()
     _artifacts()
     _people()
 
@@ -113,6 +114,9 @@ def _requests() -> None:
         sa.ForeignKeyConstraint(["request"], ["forget_requests.id"], name=op.f("fk_forget_steps_request")),
         sa.PrimaryKeyConstraint("request", "name", name=op.f("pk_forget_steps")),
     )
+
+
+def _evidence() -> None:
     op.create_table(
         "receipts",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
