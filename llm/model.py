@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, StrictDataclassError
 from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -54,7 +54,7 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _WANTED = ["*.safetensors", "*.safetensors.index.json", "*.json", "merges.txt"]
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _CHATML = ("<|im_start|>", "<|im_end|>")
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, StrictDataclassError)
 """What transformers raises on a folder that is not what it says it is."""
 
 
@@ -184,9 +184,8 @@ def _from_hub(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=_WANTED, etag_timeout=5))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        reason = str(error).splitlines()[0]
         raise LetheError(
-            f"model {name!r} is neither a folder nor in the cache, and the hub did not give it ({reason}): "
+            f"model {name!r} is neither a folder nor in the cache, and the hub did not give it ({_line(error)}): "
             "download it where there is a network and name its folder"
         ) from error
 
@@ -202,6 +201,7 @@ def _check_folder(folder: Path, name: str) -> list[Path]:
     family = config.get("model_type") if isinstance(config, dict) else None
     if family not in FAMILIES:
         raise LetheError(f"model {name!r} is of type {family!r}: only {' and '.join(FAMILIES)} are supported")
+    _check_shape(folder, name)
     if "quantization_config" in config:
         raise LetheError(f"model {name!r} is quantised: use the checkpoint in bf16 or float32")
     files = sorted(folder.glob("*.safetensors"))
@@ -212,14 +212,27 @@ def _check_folder(folder: Path, name: str) -> list[Path]:
     return files
 
 
+def _check_shape(folder: Path, name: str) -> None:
+    try:
+        AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except _UNREADABLE as error:
+        raise LetheError(
+            f"model {name!r}: config.json describes no model ({_line(error)}): download it again"
+        ) from error
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 def _tokenizer(folder: Path, name: str) -> Any:
+    if not (folder / "tokenizer.json").is_file():
+        raise LetheError(f"model {name!r} has no tokenizer.json: add the one its model came with")
     try:
         with _quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except _UNREADABLE as error:
         raise LetheError(f"model {name!r} has no readable tokenizer: add its tokenizer.json") from error
-    if not getattr(tokenizer, "is_fast", False):
-        raise LetheError(f"model {name!r} has no tokenizer.json: save its tokenizer in the fast format")
     missing = [token for token in _CHATML if token not in tokenizer.get_vocab()]
     if missing:
         raise LetheError(f"model {name!r}: its vocabulary lacks {' and '.join(missing)}: use an instruction-tuned Qwen")
@@ -238,8 +251,7 @@ def _weights(folder: Path, name: str, dtype: torch.dtype) -> Any:
                 output_loading_info=True,
             )
     except _UNREADABLE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise LetheError(f"model {name!r} cannot be read ({reason}): download it again") from error
+        raise LetheError(f"model {name!r} cannot be read ({_line(error)}): download it again") from error
     absent = sorted(info["missing_keys"]) + sorted(map(str, info["mismatched_keys"]))
     if absent:
         raise LetheError(f"model {name!r} lacks {len(absent)} tensors, first {absent[0]}: download it again")
