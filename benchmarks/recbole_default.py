@@ -9,6 +9,9 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,44 +30,72 @@ def supply_dropped_names() -> None:
         setattr(sp.dok_matrix, "_update", lambda matrix, data: matrix._dict.update(data))  # noqa: B010
 
 
-def train(model: str, log: InteractionLog, seed: int, epochs: int | None = None) -> dict[str, float]:
-    """Train `model` with RecBole's defaults (early stopping included) and evaluate on the log's test rows."""
-    supply_dropped_names()
+@contextmanager
+def elsewhere() -> Iterator[Path]:
+    """A scratch folder as working directory, destroyed afterwards, and a `sys.argv` that names no RecBole setting."""
     argv, home = sys.argv, Path.cwd()
     with tempfile.TemporaryDirectory() as scratch:
         try:
             sys.argv = argv[:1]
             os.chdir(scratch)
-            _write(log, Path(scratch) / "bench")
-            return _train(model, seed, epochs)
+            (Path(scratch) / "bench").mkdir()
+            yield Path(scratch) / "bench"
         finally:
             os.chdir(home)
             sys.argv = argv
 
 
-def _write(log: InteractionLog, folder: Path) -> None:
-    folder.mkdir()
-    for code, split in enumerate(SPLITS):
-        rows = log.take(log.split == code)
-        lines = [f"{u}\t{i}" for u, i in zip(rows.user.tolist(), rows.item.tolist(), strict=True)]
-        (folder / f"bench.{split}.inter").write_text("\n".join(["user_id:token\titem_id:token", *lines, ""]))
+def own_split(log: InteractionLog, seed: int) -> InteractionLog:
+    """The same rows, split as RecBole does by default: at random within each user, 80/10/10."""
+    supply_dropped_names()
+    with elsewhere() as folder:
+        _write(folder / "bench.inter", log)
+        from recbole.data import create_dataset
+        from recbole.utils import init_seed
+
+        config = _config("BPR", {"seed": seed})
+        init_seed(seed, True)
+        dataset = create_dataset(config)
+        parts = dataset.build()
+    users, items = (np.array([0, *map(int, dataset.field2id_token[f][1:])]) for f in ("user_id", "item_id"))
+    code = {
+        (int(users[u]), int(items[i])): place
+        for place, part in enumerate(parts)
+        for u, i in zip(part.inter_feat["user_id"].tolist(), part.inter_feat["item_id"].tolist(), strict=True)
+    }
+    split = [code[pair] for pair in zip(log.user.tolist(), log.item.tolist(), strict=True)]
+    return replace(log, split=np.array(split, dtype=np.uint8))
 
 
-def _train(name: str, seed: int, epochs: int | None) -> dict[str, float]:
-    import torch
+def train(model: str, log: InteractionLog, seed: int, epochs: int | None = None) -> dict[str, float]:
+    """Train `model` with RecBole's defaults (early stopping included) and evaluate on the log's test rows."""
+    supply_dropped_names()
+    with elsewhere() as folder:
+        for code, split in enumerate(SPLITS):
+            _write(folder / f"bench.{split}.inter", log.take(log.split == code))
+        parts = [str(s) for s in SPLITS]
+        changed = {"seed": seed, "benchmark_filename": parts} | ({} if epochs is None else {"epochs": epochs})
+        return _train(model, _config(model, changed), seed)
+
+
+def _write(path: Path, rows: InteractionLog) -> None:
+    lines = [f"{u}\t{i}" for u, i in zip(rows.user.tolist(), rows.item.tolist(), strict=True)]
+    path.write_text("\n".join(["user_id:token\titem_id:token", *lines, ""]))
+
+
+def _config(model: str, changed: dict[str, Any]) -> Any:
     from recbole.config import Config
+
+    quiet = {"data_path": ".", "show_progress": False, "use_gpu": False}
+    return Config(model=model, dataset="bench", config_dict=quiet | changed)
+
+
+def _train(name: str, config: Any, seed: int) -> dict[str, float]:
+    import torch
     from recbole.data import create_dataset, data_preparation
     from recbole.trainer import Trainer
     from recbole.utils import get_model, init_seed
 
-    changed: dict[str, Any] = {
-        "data_path": ".",
-        "benchmark_filename": [str(s) for s in SPLITS],
-        "seed": seed,
-        "show_progress": False,
-        "use_gpu": False,
-    } | ({} if epochs is None else {"epochs": epochs})
-    config = Config(model=name, dataset="bench", config_dict=changed)
     init_seed(seed, True)
     train_data, valid_data, test_data = data_preparation(config, create_dataset(config))
     start, cpu = time.perf_counter(), time.process_time()
@@ -97,12 +128,16 @@ def _train(name: str, seed: int, epochs: int | None) -> dict[str, float]:
 
 
 def main() -> None:
-    """Train one model on ml-100k: `python -m benchmarks.recbole_default MODEL SPLIT SEED OUT [EPOCHS]`."""
+    """Train one model on ml-100k: `python -m benchmarks.recbole_default MODEL SPLIT SEED OUT [EPOCHS]`.
+
+    SPLIT is "random" or "temporal", or "recbole" for the one that RecBole makes itself.
+    """
     from benchmarks.datasets import ml100k
     from recsys.splits import SplitRecipe
 
     model, split, seed, out, *epochs = sys.argv[1:]
-    result = train(model, ml100k(SplitRecipe(split)), int(seed), int(epochs[0]) if epochs else None)
+    log = own_split(ml100k(SplitRecipe()), int(seed)) if split == "recbole" else ml100k(SplitRecipe(split))
+    result = train(model, log, int(seed), int(epochs[0]) if epochs else None)
     Path(out).write_text(json.dumps(result))
 
 

@@ -222,7 +222,7 @@ class LightGCN(lightgcn.LightGCN):  # type: ignore[misc]
 MODELS: dict[str, type[BPR] | type[LightGCN]] = {"bpr": BPR, "lightgcn": LightGCN}
 """What `TrainSettings.model` may name."""
 
-LIGHTGCN_SETTINGS = TrainSettings("lightgcn", epochs=60, learning_rate=5e-3, layers=2, regularisation=1e-5)
+LIGHTGCN_SETTINGS = TrainSettings("lightgcn", epochs=80, learning_rate=5e-3, layers=2, regularisation=1e-5)
 
 BPR_SETTINGS = TrainSettings("bpr", epochs=60, learning_rate=2e-3)
 
