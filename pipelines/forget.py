@@ -29,10 +29,14 @@ def forget(
     with store.writing() as unit:
         made = [requests.shield(unit, user, selection, now=now, deadline=deadline) for user in dict.fromkeys(users)]
         unit.commit()
+    return made
+
+
+def hide_files(store: Store) -> None:
+    """Take refused files out of the readers' way; a later forget, train or erase repeats what a kill left undone."""
     with store.writing() as unit:
         clear_outputs(unit)
         unit.commit()
-    return made
 
 
 def preview(store: Store, users: Sequence[UserId], selection: Selection) -> list[Touched]:

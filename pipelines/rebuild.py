@@ -4,21 +4,23 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from db import artifacts, files, jobs, requests
+from db import artifacts, catalogue, files, jobs, requests
 from db.artifacts import Artifact
 from db.erasure import KINDS, Rule
-from db.errors import LetheError
+from db.errors import LetheError, NotFinishedError
 from db.load import changes_since
 from db.records import ForgetRequest, Receipt, Scope, Verdict
 from db.store import Store, Unit
 from pipelines import engine
 from pipelines.config import Plan
 from pipelines.generations import checked_folder, sweep
-from pipelines.train import Progress, Ready, build, read
+from pipelines.train import Progress, Ready, RowsChangedError, build, read
 from recsys.ease import Ease, RefitNeededError
 from unlearning.data.downdate import Change, downdate
 
 METHODS = ("downdate", "retrain")
+
+_TRIES = 5
 
 
 def rebuild(store: Store, batch: Sequence[ForgetRequest], method: str | None, progress: Progress) -> None:
@@ -30,8 +32,7 @@ def rebuild(store: Store, batch: Sequence[ForgetRequest], method: str | None, pr
     _cancel_jobs(store, newest)
     old = [a for a in _live(store) if a.kind == "backbone" and a.data_epoch < newest]
     for backbone in old:
-        plan = _plan_of(store, backbone)
-        build(store, plan, progress=progress, ready=_ready(store, backbone, method))
+        _again(store, backbone, method, progress)
     _rewrite(store, newest, progress)
     sweep(store)
     _destroy_rest(store, newest)
@@ -40,6 +41,18 @@ def rebuild(store: Store, batch: Sequence[ForgetRequest], method: str | None, pr
         jobs.drop_lists_before(unit, newest)
         requests.mark_step(unit, [r.id for r in batch], "rebuild", {"sets": len(old)})
         unit.commit()
+
+
+def _again(store: Store, backbone: Artifact, method: str | None, progress: Progress) -> None:
+    """One set anew. A request that arrives between downdate and build is taken in by downdating once more."""
+    plan = _plan_of(store, backbone)
+    for _ in range(_TRIES):
+        try:
+            build(store, plan, progress=progress, ready=_ready(store, backbone, method))
+        except RowsChangedError:
+            continue
+        return
+    raise NotFinishedError("rows keep changing while the backbone is made; run `lethe erase` again")
 
 
 def residual_verdict(store: Store, *, seed: int) -> list[Verdict]:
@@ -78,7 +91,7 @@ def _ready(store: Store, backbone: Artifact, method: str | None) -> Ready | None
     if backbone.name != "ease" or method == "retrain":
         return None
     with store.reading() as unit:
-        changes = changes_since(unit, backbone.data_epoch)
+        epoch, changes = catalogue.epoch(unit), changes_since(unit, backbone.data_epoch)
         settings = artifacts.live(unit, "settings", backbone.name)
     if changes is None or settings is None:
         return None
@@ -88,7 +101,7 @@ def _ready(store: Store, backbone: Artifact, method: str | None) -> Ready | None
     except RefitNeededError:
         return None
     seconds = time.perf_counter() - started
-    return Ready(model, settings.settings["backbone"], read(store).epoch, "downdate", seconds)
+    return Ready(model, settings.settings["backbone"], epoch, "downdate", seconds)
 
 
 def _cancel_jobs(store: Store, newest: int) -> None:

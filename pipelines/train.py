@@ -39,6 +39,10 @@ Progress = Callable[[str], AbstractContextManager[Bar]]
 SETTINGS = "settings.json"
 
 
+class RowsChangedError(NotFinishedError):
+    """A backbone that was made beforehand no longer fits the visible rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Data:
     """What one training reads, at one data epoch."""
@@ -122,7 +126,7 @@ def build(store: Store, plan: Plan, *, progress: Progress = quiet, ready: Ready 
     """The same for a caller that maintains the root already; `ready` is a backbone that needs no fit (a downdate)."""
     data = read(store)
     if ready is not None and ready.epoch != data.epoch:
-        raise NotFinishedError("rows changed while the backbone was made; run the same command again")
+        raise RowsChangedError("rows changed while the backbone was made; run the same command again")
     text = text_index(store, data.items, progress)
     job = Training(store, plan, data, TextIndex.load(checked_folder(store.root, text)), progress)
     chosen = choose(job, frozen=ready.frozen if ready else None)

@@ -11,7 +11,7 @@ from db.errors import LetheError
 from db.records import ForgetRequest, ItemId, Selection, UserId
 from pipelines.cli.options import ROOT, Json, Root, open_store
 from pipelines.cli.output import emit, say, table
-from pipelines.forget import Touched, forget, preview
+from pipelines.forget import Touched, forget, hide_files, preview
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -64,6 +64,7 @@ def user(
         return
     made = forget(store, people, selection, now=datetime.now(UTC), deadline=timedelta(days=deadline))
     emit(made, as_json=as_json, text=lambda: _made(made))
+    hide_files(store)
     if now:
         from pipelines.cli.erase import run_erase  # torch and friends: only when asked for
 
