@@ -17,6 +17,9 @@ Mask = NDArray[np.bool_]
 
 PARTS = ("query", "key", "value", "answer")
 
+SPREAD = 3.0
+"""Scale of value and answer at the start: the first predictions spread over a few units of log-odds."""
+
 
 @dataclass(frozen=True, slots=True)
 class AttentionSettings:
@@ -25,7 +28,7 @@ class AttentionSettings:
     heads: int = 4
     width: int = 16
     """Coordinates of a head."""
-    epochs: int = 40
+    epochs: int = 8
     people: int = 64
     """People in a batch."""
     rows: int = 64
@@ -34,6 +37,8 @@ class AttentionSettings:
     """Held-out rows of each person in a batch."""
     negatives: int = 16
     """Items of other people's training rows that each held-out row competes with."""
+    sharpness: float = 8.0
+    """At the start a head's score is about this times the cosine of candidate and row."""
     rate: float = 5e-3
     decay: float = 1e-3
 
@@ -73,16 +78,12 @@ class AttentionFitter:
             weights = self._train(unit_rows(inputs), told, progress)
         return self._fitted(weights)
 
-    def untrained(self, dimension: int) -> AttentionWeights:
-        """The random weights that training starts from: the control that must do no better than chance."""
-        return self._fitted(self._initial(dimension, np.random.default_rng(self._seed)))
-
     def _train(
         self, inputs: FloatArray, told: Sequence[IntArray], progress: Callable[[int, int], None]
     ) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng(self._seed)
         items = torch.from_numpy(inputs).to(self._device)
-        weights = self._initial(inputs.shape[1], rng)
+        weights = self._initial(inputs, rng)
         optimizer = torch.optim.AdamW(weights.values(), lr=self._settings.rate, weight_decay=self._settings.decay)
         stream = np.concatenate(told)
         for epoch in range(self._settings.epochs):
@@ -100,12 +101,23 @@ class AttentionFitter:
         query, key, value, answer = (weights[name].detach().cpu().numpy() for name in PARTS)
         return AttentionWeights(query, key, value, answer, self._settings.heads)
 
-    def _initial(self, dimension: int, rng: np.random.Generator) -> dict[str, torch.Tensor]:
-        shape = (dimension, self._settings.heads * self._settings.width)
-        drawn = (rng.standard_normal(shape).astype(np.float32) for _ in PARTS)
+    def _initial(self, inputs: FloatArray, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        """Similarity to begin with: each head sees the principal directions of the inputs, turned at random.
+
+        Query and key start equal, and so do value and answer. From random projections the training leaves the
+        attention almost even, and its rows no better than random ones (docs/experiments.md).
+        """
+        settings = self._settings
+        across = settings.heads * settings.width
+        _, _, directions = np.linalg.svd(inputs.T @ inputs, hermitian=True)
+        turn, _ = np.linalg.qr(rng.standard_normal((across, across)))
+        seen = min(across, inputs.shape[1])
+        basis = directions[:seen].T @ turn[:seen]
+        sharp = np.sqrt(settings.sharpness * settings.heads * np.sqrt(settings.width))
+        scale = {"query": sharp, "key": sharp, "value": SPREAD, "answer": SPREAD}
         return {
-            name: torch.from_numpy(part).to(self._device).requires_grad_()
-            for name, part in zip(PARTS, drawn, strict=True)
+            name: torch.from_numpy((basis * scale[name]).astype(np.float32)).to(self._device).requires_grad_()
+            for name in PARTS
         }
 
     def _batch(self, people: Sequence[IntArray], items: int, stream: IntArray, rng: np.random.Generator) -> Batch:
