@@ -211,14 +211,24 @@ def test_erased_rows_do_not_come_back_and_others_of_the_person_may(store, tmp_pa
 
 @pytest.mark.parametrize("selection", [Selection(), Selection(items=(ItemId("3"),))])
 def test_what_an_open_request_hides_stays_hidden(store, tmp_path, selection):
-    data = dataset(tmp_path, grid("a", "b"))
-    ingest(store, data, now=NOW)
+    ingest(store, dataset(tmp_path / "1", grid("a", "b")), now=NOW)
     forget(store, "a", selection, erase=False)
     before = everything(store)
-    summary = ingest(store, data, now=NOW, readmit=frozenset({UserId("a")}))
+    again = [(user, item, 1.0 if user == "a" and item == 3 else 4.0, at) for user, item, _, at in grid("a", "b")]
+    summary = ingest(store, dataset(tmp_path / "2", again), now=NOW, readmit=frozenset({UserId("a")}))
     assert everything(store) == before
-    assert summary.suppressed == (10 if selection.whole_user else 1)
+    hidden = 10 if selection.whole_user else 1
+    assert (summary.suppressed, summary.unchanged, summary.updated) == (hidden, 20 - hidden, 0)
     assert summary.readmitted == 0
+
+
+def test_nothing_new_of_a_hidden_person_comes_in(store, tmp_path):
+    ingest(store, dataset(tmp_path / "1", grid("a", "b")), now=NOW)
+    forget(store, "a", erase=False)
+    before = everything(store)
+    summary = ingest(store, dataset(tmp_path / "2", [("a", 11, 4, 5)]), now=NOW)
+    assert everything(store) == before
+    assert (summary.suppressed, summary.suppressed_users) == (1, 1)
 
 
 @BOTH
