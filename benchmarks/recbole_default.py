@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,28 +42,6 @@ def elsewhere() -> Iterator[Path]:
         finally:
             os.chdir(home)
             sys.argv = argv
-
-
-def own_split(log: InteractionLog, seed: int) -> InteractionLog:
-    """The same rows, split as RecBole does by default: at random within each user, 80/10/10."""
-    supply_dropped_names()
-    with elsewhere() as folder:
-        _write(folder / "bench.inter", log)
-        from recbole.data import create_dataset
-        from recbole.utils import init_seed
-
-        config = _config("BPR", {"seed": seed})
-        init_seed(seed, True)
-        dataset = create_dataset(config)
-        parts = dataset.build()
-    users, items = (np.array([0, *map(int, dataset.field2id_token[f][1:])]) for f in ("user_id", "item_id"))
-    code = {
-        (int(users[u]), int(items[i])): place
-        for place, part in enumerate(parts)
-        for u, i in zip(part.inter_feat["user_id"].tolist(), part.inter_feat["item_id"].tolist(), strict=True)
-    }
-    split = [code[pair] for pair in zip(log.user.tolist(), log.item.tolist(), strict=True)]
-    return replace(log, split=np.array(split, dtype=np.uint8))
 
 
 def train(model: str, log: InteractionLog, seed: int, epochs: int | None = None) -> dict[str, float]:
@@ -128,16 +105,12 @@ def _train(name: str, config: Any, seed: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Train one model on ml-100k: `python -m benchmarks.recbole_default MODEL SPLIT SEED OUT [EPOCHS]`.
-
-    SPLIT is "random" or "temporal", or "recbole" for the one that RecBole makes itself.
-    """
+    """Train one model on ml-100k: `python -m benchmarks.recbole_default MODEL SPLIT SEED OUT [EPOCHS]`."""
     from benchmarks.datasets import ml100k
     from recsys.splits import SplitRecipe
 
     model, split, seed, out, *epochs = sys.argv[1:]
-    log = own_split(ml100k(SplitRecipe()), int(seed)) if split == "recbole" else ml100k(SplitRecipe(split))
-    result = train(model, log, int(seed), int(epochs[0]) if epochs else None)
+    result = train(model, ml100k(SplitRecipe(split)), int(seed), int(epochs[0]) if epochs else None)
     Path(out).write_text(json.dumps(result))
 
 

@@ -81,3 +81,20 @@ def test_jaccard_by_hand():
     b = pad([rows(2, 3, 4), rows(1, 2, 3), rows()], 3)
     assert jaccard(a, b, 3) == pytest.approx([2 / 4, 1 / 3, 1])
     assert jaccard(a, b, 1) == pytest.approx([0, 1, 1])
+
+
+def test_values_equal_recboles_on_random_lists(monkeypatch):
+    from recbole.evaluator.metrics import NDCG, Hit, Recall
+
+    monkeypatch.setattr(np, "float", float, raising=False)  # RecBole's NDCG asks for it; its Config would supply it
+    rng = np.random.default_rng(3)
+    lists = [rng.permutation(60)[:10] for _ in range(50)]
+    relevant = [rng.choice(60, size=rng.integers(1, 25), replace=False) for _ in range(50)]
+    found = np.array([np.isin(shown, wanted) for shown, wanted in zip(lists, relevant, strict=True)])
+    counts = np.array([len(wanted) for wanted in relevant])
+    config = {"topk": [10], "metric_decimal_place": 8}
+    for k in (1, 5, 10):
+        ours = evaluate(lists, relevant, k)
+        assert ours.ndcg == pytest.approx(NDCG(config).metric_info(found, counts)[:, k - 1])
+        assert ours.recall == pytest.approx(Recall(config).metric_info(found, counts)[:, k - 1])
+        assert ours.hit_rate == pytest.approx(Hit(config).metric_info(found)[:, k - 1])
