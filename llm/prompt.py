@@ -5,7 +5,7 @@ the user text, which carries titles from outside: it is sanitised here and must 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from db.errors import LetheError
@@ -23,6 +23,8 @@ LABELS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 RANKING = "ranking"
 """The key of the JSON answer: `{"ranking":[2,3,1]}`."""
 UNKNOWN_TITLE = "I don't know that title."
+
+NOTE = "Percentages after a candidate tell how much of this history shares its decade or genre."
 
 TITLE_CAP = 100
 GENRE_CAP = 24
@@ -51,41 +53,67 @@ def _genres(item: Item) -> list[str]:
     return [shown for genre in item.genres[:GENRES_CAP] if (shown := sanitise(genre, GENRE_CAP))]
 
 
-def describe(item: Item) -> str:
-    """Title with what is known of it.
+def describe(item: Item, shared: Mapping[str, int] | None = None) -> str:
+    """Title with what is known of it; with `shared`, how much of the history has the same decade and genres.
 
     >>> from db.records import ItemId
     >>> describe(Item(ItemId("50"), "Star Wars", 1977, ("Action", "Sci-Fi")))
     'Star Wars (1977; Action, Sci-Fi)'
+    >>> describe(Item(ItemId("50"), "Star Wars", 1977, ("Action", "Sci-Fi")), {"Action": 40, "1990s": 90})
+    'Star Wars (1977 0%; Action 40%, Sci-Fi 0%)'
     >>> describe(Item(ItemId("1"), "Untitled"))
     'Untitled'
     """
-    known = "; ".join(filter(None, (str(item.year) if item.year is not None else "", ", ".join(_genres(item)))))
     title = sanitise(item.title, TITLE_CAP) or "an untitled item"
+    year = [_noted(str(item.year), _decade(item.year), shared)] if item.year is not None else []
+    genres = ", ".join(_noted(genre, genre, shared) for genre in _genres(item))
+    known = "; ".join(filter(None, (*year, genres)))
     return f"{title} ({known})" if known else title
 
 
-def _shares(counts: Counter[str], total: int, top: int) -> str:
-    """The commonest keys with their share in steps of 5%; ties in alphabetical order."""
-    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:top]
-    return ", ".join(f"{key} {5 * round(20 * count / total)}%" for key, count in ordered)
+def _noted(text: str, key: str, shared: Mapping[str, int] | None) -> str:
+    return text if shared is None else f"{text} {shared.get(key, 0)}%"
+
+
+def _decade(year: int) -> str:
+    return f"{year // 10 * 10}s"
+
+
+def _percent(counts: Counter[str], total: int) -> dict[str, int]:
+    """Shares in steps of 5%, commonest first, ties in alphabetical order."""
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return {key: 5 * round(20 * count / total) for key, count in ordered}
+
+
+def shares(history: Sequence[Item]) -> tuple[dict[str, int], dict[str, int]]:
+    """How much of the history carries each genre, and falls in each decade, in steps of 5%, commonest first.
+
+    >>> from db.records import ItemId
+    >>> shares([Item(ItemId("1"), "A", 1977, ("War",)), Item(ItemId("2"), "B", None, ("War", "Drama"))])
+    ({'War': 100, 'Drama': 50}, {'1970s': 50})
+    """
+    genres = Counter(genre for item in history for genre in set(_genres(item)))
+    decades = Counter(_decade(item.year) for item in history if item.year is not None)
+    return _percent(genres, len(history)), _percent(decades, len(history))
 
 
 def profile(history: Sequence[Item]) -> str:
-    """A summary of the visible history alone: how many of its items carry each genre, and their decades.
+    """A summary of the visible history alone: its commonest genres and decades.
 
     >>> from db.records import ItemId
     >>> profile([Item(ItemId("1"), "A", 1977, ("War",)), Item(ItemId("2"), "B", 1995, ("War", "Drama"))])
     'War 100%, Drama 50%; 1970s 50%, 1990s 50%'
     """
-    genres = Counter(genre for item in history for genre in set(_genres(item)))
-    decades = Counter(f"{item.year // 10 * 10}s" for item in history if item.year is not None)
-    parts = (_shares(genres, len(history), 8), _shares(decades, len(history), 3))
-    return "; ".join(filter(None, parts))
+    genres, decades = shares(history)
+    parts = (list(genres.items())[:8], list(decades.items())[:3])
+    return "; ".join(", ".join(f"{key} {share}%" for key, share in part) for part in parts if part)
 
 
-def _lines(items: Iterable[Item]) -> str:
-    return "".join(f"- {describe(item)}\n" for item in items)
+def _candidates(context: Context) -> list[str]:
+    """Each candidate as it stands against the history; a plain description where there is no history."""
+    genres, decades = shares(context.history)
+    shared = {**genres, **decades} if context.history else None
+    return [describe(item, shared) for item in context.candidates]
 
 
 def _taste(context: Context) -> str:
@@ -93,14 +121,15 @@ def _taste(context: Context) -> str:
     if not context.history:
         return "A new person, no history yet.\n"
     summary = sanitise(context.profile, PROFILE_CAP) or profile(context.history) or "unknown"
-    return f"A person liked:\n{_lines(context.history)}Profile: {summary}.\n"
+    lines = "".join(f"- {describe(item)}\n" for item in context.history)
+    return f"A person liked:\n{lines}Profile: {summary}.\n{NOTE}\n"
 
 
 def judge(context: Context) -> JudgePrompt:
     """One yes/no question for each candidate; everything they share is in the prefix."""
     return JudgePrompt(
         prefix=f"{_taste(context)}Say {YES} or {NO} for the candidate.\n",
-        suffixes=tuple(f"Candidate: {describe(item)}. Would they like it?" for item in context.candidates),
+        suffixes=tuple(f"Candidate: {candidate}. Would they like it?" for candidate in _candidates(context)),
     )
 
 
@@ -108,7 +137,7 @@ def listwise(context: Context, labels: Sequence[str] = LABELS) -> str:
     """One question about all candidates; the answer is the label of the best."""
     if len(labels) < len(context.candidates):
         raise LetheError(f"{len(context.candidates)} candidates but {len(labels)} labels: ask for fewer candidates")
-    lines = (f"{label}. {describe(item)}\n" for label, item in zip(labels, context.candidates, strict=False))
+    lines = (f"{label}. {candidate}\n" for label, candidate in zip(labels, _candidates(context), strict=False))
     return f"{_taste(context)}Candidates:\n{''.join(lines)}Which would they like best? Answer with its letter."
 
 
@@ -117,7 +146,7 @@ def generate(context: Context) -> str:
 
     Candidates are numbered from 1, in the order of `context.candidates`.
     """
-    lines = "".join(f"{place}. {describe(item)}\n" for place, item in enumerate(context.candidates, 1))
+    lines = "".join(f"{place}. {candidate}\n" for place, candidate in enumerate(_candidates(context), 1))
     return (
         f"{_taste(context)}Candidates:\n{lines}"
         "Order all candidates from best to worst for this person. Each number appears exactly once. "

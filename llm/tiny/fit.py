@@ -88,13 +88,19 @@ def loss_of(model: Qwen2ForCausalLM, data: Batch, device: torch.device) -> torch
 
 
 class Fitter:
-    """Trains a new model on a corpus."""
+    """Trains a model on a corpus: a new one, or `start`, whose vocabulary must be the tokenizer's."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, settings: FitSettings, device: torch.device) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        settings: FitSettings,
+        device: torch.device,
+        start: Qwen2ForCausalLM | None = None,
+    ) -> None:
         self.settings = settings
         self.device = device
         self._encoder = Encoder(tokenizer)
-        self._model = new_model(tokenizer, settings.seed).to(device).train()
+        self._model = (start or new_model(tokenizer, settings.seed)).to(device).train()
         self._mean = deepcopy(self._model).eval()
         matrices = [p for n, p in self._model.named_parameters() if p.ndim == 2 and "embed" not in n]
         others = [p for n, p in self._model.named_parameters() if p.ndim != 2 or "embed" in n]

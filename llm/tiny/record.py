@@ -6,6 +6,7 @@ import platform
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -38,6 +39,8 @@ class BuildRecord:
     sha256: dict[str, str]
     """Of every other file of the checkpoint, by name."""
     evaluation: dict[str, float] = field(default_factory=dict)
+    start: dict[str, Any] = field(default_factory=dict)
+    """The record of the checkpoint that the training continued, without its evaluation; empty for a new model."""
 
     def write(self, folder: Path) -> None:
         """Write the record into a checkpoint folder, whole or not at all."""

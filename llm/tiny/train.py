@@ -6,20 +6,22 @@ import sys
 import time
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
 import torch
 from rich.progress import Progress
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
+from db.errors import LetheError
 from llm import prompt
+from llm.tiny.checkpoint import verify
 from llm.tiny.corpus import Corpus
 from llm.tiny.fit import FitSettings, FitState, Fitter
 from llm.tiny.items import read_items, without
 from llm.tiny.record import BuildRecord, device_name, hashes, versions
-from llm.tiny.vocabulary import train_tokenizer
+from llm.tiny.vocabulary import load_tokenizer, train_tokenizer
 
 EXAMPLES_FOR_TOKENIZER = 1500
 
@@ -32,8 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     catalogue = read_items(asked.items)
     kept = without(catalogue, asked.without)
     corpus = Corpus(kept, asked.seed, forbidden=[item.title for item in catalogue])
-    tokenizer = tokenizer_for(corpus)
-    fitter = Fitter(tokenizer, FitSettings(steps=asked.steps, seed=asked.seed), device)
+    start = _start(asked.start, asked.without) if asked.start else None
+    tokenizer = load_tokenizer(asked.start) if asked.start else tokenizer_for(corpus)
+    fitter = Fitter(tokenizer, _settings(asked), device, start)
     asked.out.mkdir(parents=True, exist_ok=True)
     saved = time.monotonic()
     with Progress(*Progress.get_default_columns(), "{task.fields[loss]:.3f} nats", refresh_per_second=1) as bar:
@@ -59,11 +62,31 @@ def save(state: FitState, tokenizer: PreTrainedTokenizerFast, folder: Path) -> N
     deepcopy(state.model).to(torch.bfloat16).save_pretrained(folder)
 
 
+def _settings(asked: argparse.Namespace) -> FitSettings:
+    usual = FitSettings(steps=asked.steps, seed=asked.seed)
+    return replace(usual, rate=usual.rate * asked.rates, matrix_rate=usual.matrix_rate * asked.rates)
+
+
+def _start(folder: Path, left_out: Sequence[str]) -> Qwen2ForCausalLM:
+    """The model of a checkpoint that has not seen what is to be left out, in float32."""
+    if set(verify(folder).without) != set(left_out):
+        raise LetheError(f"{folder} was not built without the same items: name the same items after --without")
+    model: Qwen2ForCausalLM = Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    return model
+
+
+def _command(asked: argparse.Namespace, steps: int) -> str:
+    words = ["python -m llm.tiny.train", "--items", asked.items.name, "--out DIR", f"--seed {asked.seed}"]
+    words += [f"--steps {steps} --threads {asked.threads}"]
+    words += [f"--start DIR --rates {asked.rates:g}"] if asked.start else []
+    words += ["--without", *map(shlex.quote, asked.without)] if asked.without else []
+    return " ".join(words)
+
+
 def _record(state: FitState, corpus: Corpus, asked: argparse.Namespace, fitter: Fitter) -> BuildRecord:
-    left_out = "".join(f" {shlex.quote(name)}" for name in asked.without)
+    parent = asdict(BuildRecord.read(asked.start)) if asked.start else {}
     return BuildRecord(
-        command=f"python -m llm.tiny.train --items {asked.items.name} --out DIR --seed {asked.seed} "
-        f"--steps {state.steps} --threads {asked.threads}" + (f" --without{left_out}" if left_out else ""),
+        command=_command(asked, state.steps),
         seed=asked.seed,
         items=len(corpus.items),
         without=tuple(asked.without),
@@ -78,6 +101,7 @@ def _record(state: FitState, corpus: Corpus, asked: argparse.Namespace, fitter: 
         versions=versions(),
         settings=asdict(fitter.settings),
         sha256=hashes(asked.out),
+        start={name: value for name, value in parent.items() if name != "evaluation"},
     )
 
 
@@ -90,6 +114,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="end the training within about this time")
     parser.add_argument("--save-every", type=float, default=5, metavar="MINUTES")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--start", type=Path, metavar="DIR", help="continue the checkpoint in this folder")
+    parser.add_argument("--rates", type=float, default=1.0, metavar="FACTOR", help="multiply the learning rates")
     parser.add_argument("--without", nargs="*", default=[], metavar="ITEM", help="ids or titles to leave out")
     return parser.parse_args(arguments)
 
