@@ -1,6 +1,6 @@
 """What is on disk: kind, generation, hash, the data epoch it was built from, its parents and its scope."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,10 +124,14 @@ def refuse(unit: Unit, kinds: Iterable[str]) -> int:
     return unit.connection.execute(statement).rowcount
 
 
-def mark_destroyed(unit: Unit, keys: Iterable[int]) -> None:
-    """Record that the bytes are gone; call after `destroy_bytes`."""
-    statement = update(artifacts).where(artifacts.c.id.in_(list(keys)))
-    unit.connection.execute(statement.values(state=DESTROYED, destroyed_at=datetime.now(UTC)))
+def destroy_all(unit: Unit, gone: Sequence[Artifact]) -> None:
+    """Remove the bytes of these artefacts and record that. A live one that took the path of one of them stays."""
+    c, keys = artifacts.c, [artifact.id for artifact in gone]
+    taken = set(unit.connection.scalars(select(c.path).where(c.state == LIVE, c.id.not_in(keys))))
+    for artifact in gone:
+        destroy(quarantined(unit.root, artifact)) if artifact.path in taken else destroy_bytes(unit.root, artifact)
+    values = {"state": DESTROYED, "destroyed_at": datetime.now(UTC)}
+    unit.connection.execute(update(artifacts).where(c.id.in_(keys)).values(values))
 
 
 def destroy_bytes(root: Path, artifact: Artifact) -> None:

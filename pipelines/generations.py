@@ -72,12 +72,9 @@ def sweep(store: Store) -> None:
         clear_outputs(unit)
         running = {job.id for job in jobs.unfinished(unit)}
         leftovers = [*artifacts.unregistered(unit), *(p for p in _jobs(store.root) if p.name not in running)]
-        old = artifacts.retired(unit)
         for path in leftovers:
             files.destroy(path)
-        for artifact in old:
-            artifacts.destroy_bytes(store.root, artifact)
-        artifacts.mark_destroyed(unit, [artifact.id for artifact in old])
+        artifacts.destroy_all(unit, artifacts.retired(unit))
         unit.commit()
     for path in [*store.root.rglob("*.tmp"), *(store.root / "tmp").glob("*")]:
         if not path.is_relative_to(store.root / "jobs"):

@@ -131,10 +131,7 @@ def _rewrite(store: Store, newest: int, progress: Progress) -> None:
 def _destroy_rest(store: Store, newest: int) -> None:
     """What nothing rebuilds (reject files, old evaluations) is destroyed."""
     with store.writing() as unit:
-        rest = artifacts.descending(unit, newest)
-        for artifact in rest:
-            artifacts.destroy_bytes(store.root, artifact)
-        artifacts.mark_destroyed(unit, [artifact.id for artifact in rest])
+        artifacts.destroy_all(unit, artifacts.descending(unit, newest))
         unit.commit()
 
 
