@@ -130,8 +130,13 @@ def destroy_all(unit: Unit, gone: Sequence[Artifact]) -> None:
     taken = set(unit.connection.scalars(select(c.path).where(c.state == LIVE, c.id.not_in(keys))))
     for artifact in gone:
         destroy(quarantined(unit.root, artifact)) if artifact.path in taken else destroy_bytes(unit.root, artifact)
-    values = {"state": DESTROYED, "destroyed_at": datetime.now(UTC)}
-    unit.connection.execute(update(artifacts).where(c.id.in_(keys)).values(values))
+    mark_destroyed(unit, keys)
+
+
+def mark_destroyed(unit: Unit, keys: Iterable[int]) -> None:
+    """Record that the bytes are gone; call after `destroy_bytes`."""
+    statement = update(artifacts).where(artifacts.c.id.in_(list(keys)))
+    unit.connection.execute(statement.values(state=DESTROYED, destroyed_at=datetime.now(UTC)))
 
 
 def destroy_bytes(root: Path, artifact: Artifact) -> None:
