@@ -65,11 +65,11 @@ class Corpus:
         facts = self._facts(rng)
         while True:
             kind = rng.random()
-            if kind < 0.70:
+            if kind < 0.55:
                 yield Example("", tuple(islice(facts, FACTS_IN_AN_EXAMPLE)))
-            elif kind < 0.935:
+            elif kind < 0.91:
                 yield self._judge(rng)
-            elif kind < 0.96:
+            elif kind < 0.94:
                 yield self._listwise(rng)
             else:
                 yield self._generate(rng)

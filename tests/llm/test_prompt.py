@@ -77,6 +77,18 @@ def test_missing_years_and_genres_read_well():
     assert prompt.describe(Item(ItemId("1"), "\u200b", None, ("", "\u200b"))) == "an untitled item"
 
 
+def test_candidates_carry_their_share_of_the_history():
+    # Star Wars is one of two items of the history; the other is an undated Crime title.
+    candidates = (NO_YEAR, Item(ItemId("3"), "Alien", 1979, ("Horror", "Sci-Fi")), BARE)
+    lines = [suffix.split(". Would")[0] for suffix in prompt.judge(context(candidates=candidates)).suffixes]
+    assert lines == [
+        "Candidate: Heat (Crime 50%)",
+        "Candidate: Alien (1979 50%; Horror 0%, Sci-Fi 50%)",
+        "Candidate: Stalker",
+    ]
+    assert prompt.judge(context(history=(), candidates=(NO_YEAR,))).suffixes[0].startswith("Candidate: Heat (Crime).")
+
+
 def test_profile_by_hand():
     # Three of four items are dated; Crime is on two of four, Action, Adventure and Sci-Fi on one.
     history = [STAR_WARS, NO_YEAR, Item(ItemId("2"), "Casino", 1995, ("Crime",)), Item(ItemId("3"), "Fargo", 1996)]
