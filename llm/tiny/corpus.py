@@ -65,11 +65,11 @@ class Corpus:
         facts = self._facts(rng)
         while True:
             kind = rng.random()
-            if kind < 0.55:
+            if kind < 0.50:
                 yield Example("", tuple(islice(facts, FACTS_IN_AN_EXAMPLE)))
-            elif kind < 0.91:
+            elif kind < 0.84:
                 yield self._judge(rng)
-            elif kind < 0.94:
+            elif kind < 0.88:
                 yield self._listwise(rng)
             else:
                 yield self._generate(rng)
@@ -86,7 +86,7 @@ class Corpus:
         while True:
             for row in rng.permutation(len(self.items)):
                 yield from self._about(rng, self.items[row])
-                if rng.random() < 0.2:
+                if rng.random() < 0.3:
                     yield Turn(self._ask_invented(rng), prompt.UNKNOWN_TITLE)
 
     def _about(self, rng: np.random.Generator, item: Item) -> Iterator[Turn]:
