@@ -69,13 +69,14 @@ def flops(model: LanguageModel, asked: Questions) -> float:
     seen_at_ends = sum(prefix + n for n in lengths)
     body = asked.tokens * (keys_values + queries + feed) + 2 * wide * seen
     last = asked.tokens * keys_values + len(lengths) * (queries + feed) + 2 * wide * seen_at_ends
-    return 2.0 * ((layers - 1) * body + last)
+    total: float = 2.0 * ((layers - 1) * body + last)
+    return total
 
 
 def peak(dtype: torch.dtype = torch.float32, device: str = "cpu") -> float:
     """Floating-point operations a second in a large matrix product, the best of several."""
     square = torch.randn(1536, 1536, dtype=dtype, device=device)
-    return 2 * 1536**3 / min(seconds(lambda: square @ square)[0] for _ in range(20))
+    return 2.0 * 1536 * 1536 * 1536 / min(seconds(lambda: square @ square)[0] for _ in range(20))
 
 
 def seconds(work: Callable[[], Any]) -> tuple[float, float]:
