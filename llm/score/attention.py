@@ -74,19 +74,19 @@ def packed_attention(
             module, query, key, value, attention_mask, scaling=scaling, **kwargs
         )
         return plain
-    mixed = torch.zeros_like(query.transpose(1, 2))
+    mixed, scaled = torch.zeros_like(query.transpose(1, 2)), query * scaling
     for block in blocks:
         if not ends_only:
             prefix = slice(block.start, block.split)
-            mixed[:, prefix] = _prefix(query[:, :, prefix], key[:, :, prefix], value[:, :, prefix], scaling)
+            mixed[:, prefix] = _prefix(scaled[:, :, prefix], key[:, :, prefix], value[:, :, prefix])
         asked = block.ends if ends_only else block.every
         rows = block.split + asked.places.flatten()[asked.real]
-        mixed[0, rows] = _suffixes(query[0] * scaling, key[0], value[0], block, asked)
+        mixed[0, rows] = _suffixes(scaled[0], key[0], value[0], block, asked)
     return mixed, None
 
 
-def _prefix(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
-    causal = scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=True)
+def _prefix(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    causal = scaled_dot_product_attention(query, key, value, is_causal=True, scale=1.0, enable_gqa=True)
     return causal.transpose(1, 2)
 
 
