@@ -22,6 +22,7 @@ from llm.tiny.taste import Tastes
 from llm.tiny.vocabulary import load_tokenizer, train_tokenizer
 
 CPU = torch.device("cpu")
+HEADER = "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq"
 
 
 @pytest.fixture(scope="module")
@@ -166,9 +167,8 @@ def test_a_time_limit_fixes_the_number_of_steps_and_tells_it(corpus, tokenizer):
 def test_the_command_builds_a_checkpoint_that_is_verified(ml100k, tmp_path, monkeypatch):
     monkeypatch.setattr(train, "EXAMPLES_FOR_TOKENIZER", 150)
     items = tmp_path / "x.item"
-    header = "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq"
     lines = (f"{item.id}\t{item.title}\t{item.year}\t{' '.join(item.genres)}" for item in ml100k[:120])
-    items.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    items.write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
     out = tmp_path / "model"
     train.main(["--items", str(items), "--out", str(out), "--steps", "2", "--without", "50", "Fargo"])
     record = verify(out)
@@ -182,3 +182,19 @@ def test_the_command_builds_a_checkpoint_that_is_verified(ml100k, tmp_path, monk
     (out / "config.json").write_text("{}", encoding="utf-8")
     with pytest.raises(LetheError, match=r"config.json .* differs"):
         verify(out)
+
+
+def test_training_goes_on_from_a_checkpoint_that_saw_the_same_items(ml100k, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "EXAMPLES_FOR_TOKENIZER", 150)
+    items = tmp_path / "x.item"
+    lines = (f"{item.id}\t{item.title}\t{item.year}\t{' '.join(item.genres)}" for item in ml100k[:120])
+    items.write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
+    first, second = (["--items", str(items), "--out", str(tmp_path / name), "--steps", "1"] for name in ("a", "b"))
+    train.main(first)
+    train.main([*second, "--start", str(tmp_path / "a"), "--rates", "0.5"])
+    record = verify(tmp_path / "b")
+    assert record.start["sha256"] == verify(tmp_path / "a").sha256
+    assert record.sha256["tokenizer.json"] == record.start["sha256"]["tokenizer.json"]
+    assert record.settings["rate"] == FitSettings().rate / 2
+    with pytest.raises(LetheError, match="not built without the same items"):
+        train.main([*second, "--start", str(tmp_path / "a"), "--without", "50"])
