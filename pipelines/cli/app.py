@@ -33,6 +33,8 @@ def main() -> None:
         sys.exit(_told("stopped; what was committed is safe, run the same command again", 130))
     except LetheError as error:
         sys.exit(_told(str(error), error.exit_status))
+    except UnicodeEncodeError as error:
+        sys.exit(_told(f"{error.object!a} is no UTF-8 text; give ids, names and paths in UTF-8", 1))
     except OSError as error:
         sys.exit(_told(f"{error.filename or 'input'}: {error.strerror or error}", 1))
 

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from db.store import Store
 from pipelines.cli.options import ROOT, Json, Root, open_store
 from pipelines.cli.output import emit, progress, say, table
+
+if TYPE_CHECKING:
+    from db.store import Store
+    from pipelines.erase import Erased
 
 
 def erase(
@@ -30,11 +33,15 @@ def erase(
       lethe erase --certificate certificates.json
       lethe erase --method downdate
     """
-    run_erase(open_store(root), method=method, certificate=certificate, as_json=as_json)
+    store = open_store(root)
+    done, shown = run_erase(store, method=method, certificate=certificate)
+    emit(plain_erased(done, shown), as_json=as_json, text=lambda: erased(done, shown, certificate))
 
 
-def run_erase(store: Store, *, method: str | None = None, certificate: Path | None = None, as_json: bool) -> None:
-    """The command behind `lethe erase` and `lethe forget user --now`."""
+def run_erase(
+    store: "Store", *, method: str | None = None, certificate: Path | None = None
+) -> "tuple[Erased, list[dict[str, Any]]]":
+    """Erase, and the certificates to show: with their subjects where no file took them."""
     from pipelines import certificate as certificates
     from pipelines.erase import erase as run
     from pipelines.rebuild import METHODS
@@ -51,18 +58,20 @@ def run_erase(store: Store, *, method: str | None = None, certificate: Path | No
         handed.extend(documents)
 
     done = run(store, hand_over, method=method, progress=progress)
-    shown = list(done.certificates) if certificate is not None else handed
-    emit(
-        {"requests": done.requests, "interactions_deleted": done.interactions, "certificates": shown},
-        as_json=as_json,
-        text=lambda: _erased(done.requests, done.interactions, shown, certificate),
-    )
+    return done, list(done.certificates) if certificate is not None else handed
 
 
-def _erased(requests: Sequence[str], gone: int, documents: Sequence[dict[str, Any]], certificate: Path | None) -> str:
-    if not requests:
+def plain_erased(done: "Erased", documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What `--json` shows of an erase."""
+    return {"requests": done.requests, "interactions_deleted": done.interactions, "certificates": documents}
+
+
+def erased(done: "Erased", documents: Sequence[dict[str, Any]], certificate: Path | None = None) -> str:
+    """The same in words and tables."""
+    if not done.requests:
         return "nothing to erase: no request is open"
-    parts = [f"erased {len(requests)} request{'s'[: len(requests) > 1]}, {gone} interactions deleted"]
+    count = len(done.requests)
+    parts = [f"erased {count} request{'s'[: count > 1]}, {done.interactions} interactions deleted"]
     for document in documents:
         subject = document.get("subject")
         head = f"\ncertificate of request {document['request']}, grade {document['grade']}"

@@ -3,7 +3,7 @@
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,11 +11,14 @@ from db.errors import LetheError
 from db.records import ForgetRequest, ItemId, Selection, UserId
 from pipelines.cli.options import ROOT, Json, Root, open_store
 from pipelines.cli.output import emit, say, table
-from pipelines.forget import Touched, forget, hide_files, preview
+
+if TYPE_CHECKING:
+    from db.store import Store
+    from pipelines.forget import Touched
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
-Deadline = Annotated[int, typer.Option("--deadline", min=1, help="Days until `lethe status` calls it late.")]
+Deadline = Annotated[int, typer.Option("--deadline", min=1, max=3650, help="Days until `lethe status` calls it late.")]
 
 
 @app.callback()
@@ -55,6 +58,10 @@ def user(
       lethe forget user --users-file leavers.txt --dry-run
       printf '42\\n' | lethe forget user -
     """
+    from pipelines.forget import forget, hide_files, preview
+
+    if dry_run and now:
+        raise typer.BadParameter("--dry-run changes nothing and --now erases; give one of them")
     people = _people(user, users_file)
     selection = _selection(item, category, before)
     store = open_store(root)
@@ -63,12 +70,21 @@ def user(
         emit(touched, as_json=as_json, text=lambda: _preview(touched))
         return
     made = forget(store, people, selection, now=datetime.now(UTC), deadline=timedelta(days=deadline))
-    emit(made, as_json=as_json, text=lambda: _made(made))
+    if now and as_json:  # one document at the end; the ids are told all the same before anything else is done
+        say("accepted: " + " ".join(request.id for request in made))
+    else:
+        emit(made, as_json=as_json, text=lambda: _made(made))
     hide_files(store)
     if now:
-        from pipelines.cli.erase import run_erase  # torch and friends: only when asked for
+        _erase(store, made, as_json=as_json)
 
-        run_erase(store, as_json=False)
+
+def _erase(store: "Store", made: list[ForgetRequest], *, as_json: bool) -> None:
+    from pipelines.cli.erase import erased, plain_erased, run_erase  # torch and friends: only when asked for
+
+    done, shown = run_erase(store)
+    told = {"accepted": made, "erased": plain_erased(done, shown)}
+    emit(told, as_json=as_json, text=lambda: erased(done, shown))
 
 
 def _people(user: str | None, users_file: Path | None) -> list[UserId]:
@@ -77,20 +93,27 @@ def _people(user: str | None, users_file: Path | None) -> list[UserId]:
     if users_file is not None:
         return read_ids(users_file)
     if user == "-":
-        return _ids(sys.stdin.read().splitlines(), "standard input")
+        return _ids(sys.stdin.buffer.read(), "standard input")
     return [UserId(str(user))]
 
 
 def read_ids(path: Path) -> list[UserId]:
     """Ids from a file, one a line; blank lines are passed over. Raises LetheError when there is none."""
     try:
-        return _ids(path.read_text(encoding="utf-8").splitlines(), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise LetheError(f"{path} cannot be read as a list of ids: {error}") from error
+        return _ids(path.read_bytes(), str(path))
+    except OSError as error:
+        raise LetheError(f"{path} cannot be read: {error.strerror}; name a file with one id a line") from error
 
 
-def _ids(lines: list[str], source: str) -> list[UserId]:
+def _ids(data: bytes, source: str) -> list[UserId]:
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise LetheError(f"{source} is no UTF-8 text (byte {error.start}); give one id a line") from error
     people = [UserId(line.strip()) for line in lines if line.strip()]
+    odd = next((user for user in people if not user.isprintable()), None)
+    if odd is not None:
+        raise LetheError(f"{source} holds {odd[:60]!a}, which is no id: it has control characters")
     if not people:
         raise LetheError(f"{source} names nobody; give one id a line")
     return people
@@ -102,7 +125,7 @@ def _selection(item: list[str] | None, category: list[str] | None, before: datet
     )
 
 
-def _preview(touched: list[Touched]) -> str:
+def _preview(touched: "list[Touched]") -> str:
     rows = [(t.place, t.count, t.when, t.how) for t in touched]
     return table(("place", "count", "when", "how"), rows) + "\n(nothing was changed)"
 

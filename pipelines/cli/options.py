@@ -2,11 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from db.store import Store
+if TYPE_CHECKING:
+    from db.store import Store
 
 Root = Annotated[
     Path, typer.Option("--root", envvar="LETHE_ROOT", help="Folder where everything lives.", show_default=True)
@@ -16,6 +17,8 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 ROOT = Path("lethe-root")
 
 
-def open_store(root: Path, *, create: bool = False) -> Store:
+def open_store(root: Path, *, create: bool = False) -> "Store":
     """The store of a root: SQLite inside it, or the database that LETHE_DB names."""
+    from db.store import Store  # brings SQLAlchemy, which `--help` must not wait for
+
     return Store.open(root, os.environ.get("LETHE_DB") or None, create=create)

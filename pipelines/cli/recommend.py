@@ -8,13 +8,13 @@ import typer
 
 from db.errors import LetheError
 from db.records import Item, UserId
-from db.store import Store
 from pipelines.cli.forget import read_ids
 from pipelines.cli.options import ROOT, Json, Root, open_store
 from pipelines.cli.output import emit, progress, say, table
 from pipelines.cli.train import Backbone, Candidates, Filter, Length, Model, Retrieve, Scorer
 
 if TYPE_CHECKING:
+    from db.store import Store
     from pipelines.engine import BatchSummary
     from pipelines.recommend import Recommendation
 
@@ -74,24 +74,22 @@ def recommend(
     _some(store, plan, people, weight, explain=explain, as_json=as_json)
 
 
-def _batch(store: Store, plan: Any, out: Path, weight: float | None, *, as_json: bool) -> None:
+def _batch(store: "Store", plan: Any, out: Path, weight: float | None, *, as_json: bool) -> None:
     from pipelines import engine
 
-    if out.is_dir() or not out.resolve().parent.is_dir():
-        raise LetheError(f"{out} is no place for a file; name a Parquet file in a folder that exists")
     job, served = engine.start(store, plan, out, weight=weight)
     say(f"job {job.id} (after a kill: lethe recommend --resume {job.id})")
     _finish(store, job, served, as_json=as_json)
 
 
-def _resume(store: Store, job_id: str, *, as_json: bool) -> None:
+def _resume(store: "Store", job_id: str, *, as_json: bool) -> None:
     from pipelines import engine
 
     job, served = engine.resume(store, job_id)
     _finish(store, job, served, as_json=as_json)
 
 
-def _finish(store: Store, job: Any, served: Any, *, as_json: bool) -> None:
+def _finish(store: "Store", job: Any, served: Any, *, as_json: bool) -> None:
     from pipelines import engine
 
     with progress("recommend (chunks)") as bar:
@@ -114,7 +112,7 @@ def summarised(summary: "BatchSummary") -> str:
 
 
 def _some(
-    store: Store, plan: Any, people: Sequence[UserId], weight: float | None, *, explain: bool, as_json: bool
+    store: "Store", plan: Any, people: Sequence[UserId], weight: float | None, *, explain: bool, as_json: bool
 ) -> None:
     from pipelines.recommend import recommend as make
     from pipelines.serving import load_histories, load_recommender

@@ -1,13 +1,15 @@
 """`lethe status`."""
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import typer
 
 from pipelines.cli.options import ROOT, Json, Root, open_store
 from pipelines.cli.output import emit, table
-from pipelines.status import Status
-from pipelines.status import status as read_status
+
+if TYPE_CHECKING:
+    from pipelines.status import Status
 
 
 def status(*, root: Root = ROOT, as_json: Json = False) -> None:
@@ -19,13 +21,15 @@ def status(*, root: Root = ROOT, as_json: Json = False) -> None:
     Example:
       lethe status --json
     """
+    from pipelines.status import status as read_status
+
     found = read_status(open_store(root), now=datetime.now(UTC))
     emit(found, as_json=as_json, text=lambda: _text(found))
     if found.overdue:
         raise typer.Exit(1)
 
 
-def _text(found: Status) -> str:
+def _text(found: "Status") -> str:
     counts = found.counts
     head = (
         f"{counts['users']} users, {counts['items']} items, {counts['interactions']} visible interactions, "
