@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, select, update
+from sqlalchemy import Row, and_, delete, func, or_, select, update
 
 from db import catalogue
 from db.errors import LetheError
@@ -93,6 +93,19 @@ def finish_chunk(unit: Unit, chunk: Chunk, counts: Mapping[str, int]) -> None:
     unit.connection.execute(update(chunks).where(which).values(counts=dict(counts), done_at=datetime.now(UTC)))
 
 
+def origin_epoch(unit: Unit, job: Job) -> int:
+    """The data epoch that a batch's output descends from: its own, or its backbone's where that is older."""
+    fitted = unit.connection.scalar(select(artifacts.c.data_epoch).where(artifacts.c.id == job.backbone))
+    return min(job.epoch, job.epoch if fitted is None else int(fitted))
+
+
+def superseded(unit: Unit, job: Job) -> bool:
+    """Whether an erase has replaced the batch's backbone: what it made descends from rows that are to be gone."""
+    state = unit.connection.scalar(select(artifacts.c.state).where(artifacts.c.id == job.backbone))
+    later = unit.connection.scalar(select(func.max(forget_requests.c.epoch)))
+    return state != "live" and (later or 0) > origin_epoch(unit, job)
+
+
 def set_state(unit: Unit, job: str, state: str) -> None:
     """Mark a job done or cancelled."""
     finished = datetime.now(UTC) if state != RUNNING else None
@@ -155,7 +168,9 @@ def record_export(unit: Unit, path: str, *, sha256: str, rows: int, epoch: int) 
 def exports_before(unit: Unit, epoch: int) -> list[str]:
     """Paths outside the root that may hold rows hidden at `epoch`; a batch killed while it wrote one counts."""
     recorded = unit.connection.scalars(select(exports.c.path).where(exports.c.epoch < epoch).order_by(exports.c.id))
-    planned = unit.connection.scalars(select(jobs.c.out).where(jobs.c.epoch < epoch).order_by(jobs.c.created_at))
+    older = or_(jobs.c.epoch < epoch, artifacts.c.data_epoch < epoch)
+    batches = select(jobs.c.out).join(artifacts, artifacts.c.id == jobs.c.backbone)
+    planned = unit.connection.scalars(batches.where(older).order_by(jobs.c.created_at))
     outside = [path for path in planned if not Path(path).is_relative_to(unit.root.resolve())]
     return list(dict.fromkeys([*recorded, *outside]))
 

@@ -4,6 +4,7 @@ A chunk is a pure function of job, generation and people: whoever runs it, and h
 """
 
 import fcntl
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,12 @@ from recsys.candidates import IntArray
 
 Progress = Callable[[int, int], None]
 
+_NAME = 64
+"""Characters of an artefact's name."""
+
+_OURS = ("artifacts", "jobs", "certificates", "quarantine", "rejects", "tmp")
+"""Folders of the root in which no list may be written."""
+
 
 @dataclass(frozen=True, slots=True)
 class BatchSummary:
@@ -43,7 +50,11 @@ class BatchSummary:
 
 
 def start(store: Store, plan: Plan, out: Path, *, weight: float | None = None) -> tuple[Job, Recommender]:
-    """Plan a batch over all visible people, pinned to the live set of the plan's backbone."""
+    """Plan a batch over all visible people, pinned to the live set of the plan's backbone.
+
+    Raises LetheError where `out` is no place for a Parquet file.
+    """
+    check_out(store.root.resolve(), out)
     served = load_recommender(store, plan, weight=weight)
     settings = {**plan.model_dump(), "weight": weight}
     with store.writing() as unit:
@@ -51,6 +62,17 @@ def start(store: Store, plan: Plan, out: Path, *, weight: float | None = None) -
         job = jobs.create(unit, settings, backbone=key, out=str(out.resolve()), chunk_size=plan.chunk)
         unit.commit()
     return job, served
+
+
+def check_out(root: Path, out: Path) -> None:
+    """Refuse a place where a list would be lost, take another file's place, or escape a later erase."""
+    out = out.resolve()
+    if out.is_dir() or not out.parent.is_dir():
+        raise LetheError(f"{out} is no place for a file; name a Parquet file in a folder that exists")
+    if out.suffix != ".parquet":
+        raise LetheError(f"{out} does not end in .parquet; name a Parquet file")
+    if out.is_relative_to(root) and out.relative_to(root).parts[0] in _OURS:
+        raise LetheError(f"{out} lies among the store's own files; name a file in {root} itself, or outside it")
 
 
 def resume(store: Store, job_id: str) -> tuple[Job, Recommender]:
@@ -110,6 +132,8 @@ def publish(store: Store, job: Job, folder: Path) -> BatchSummary:
     with store.writing() as unit:
         if jobs.get(unit, job.id).state != jobs.RUNNING:
             raise NotFinishedError(f"job {job.id} was cancelled by an erase; start it again")
+        if jobs.superseded(unit, job):
+            raise NotFinishedError(f"the generation of job {job.id} was replaced by an erase; start it again")
         chunks = jobs.chunks_of(unit, job.id)
         visible = {user for chunk in chunks for _, user in jobs.visible_users(unit, chunk)}
         changed = jobs.changed_since(unit, job.epoch)
@@ -137,15 +161,15 @@ def publish(store: Store, job: Job, folder: Path) -> BatchSummary:
 
 
 def _register(unit: Unit, job: Job, out: Path, rows: int) -> None:
-    root = unit.root.resolve()
+    root, digest, epoch = unit.root.resolve(), files.sha256(out), jobs.origin_epoch(unit, job)
     if not out.is_relative_to(root):
-        jobs.record_export(unit, str(out), sha256=files.sha256(out), rows=rows, epoch=job.epoch)
+        jobs.record_export(unit, str(out), sha256=digest, rows=rows, epoch=epoch)
         return
     path = out.relative_to(root).as_posix()
-    origin = Origin(job.epoch, Scope.ALL, settings={"job": job.id, **job.settings}, parents=(job.backbone,))
-    generation = artifacts.next_generation(unit, "recommendations", path[:64])
-    digest = files.sha256(out)
-    artifacts.register(unit, "recommendations", path[:64], generation, path=path, sha256=digest, origin=origin)
+    name = path if len(path) <= _NAME else hashlib.sha256(path.encode()).hexdigest()[:_NAME]
+    origin = Origin(epoch, Scope.ALL, settings={"job": job.id, **job.settings}, parents=(job.backbone,))
+    generation = artifacts.next_generation(unit, "recommendations", name)
+    artifacts.register(unit, "recommendations", name, generation, path=path, sha256=digest, origin=origin)
 
 
 def _count(made: Sequence[Recommendation]) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from db import artifacts, catalogue, files, jobs, requests
 from db.artifacts import Artifact
@@ -29,15 +28,18 @@ def rebuild(store: Store, batch: Sequence[ForgetRequest], method: str | None, pr
     A pure re-do: sets that are newer than the newest request already are left as they are.
     """
     newest = max(request.epoch for request in batch)
-    _cancel_jobs(store, newest)
     old = [a for a in _live(store) if a.kind == "backbone" and a.data_epoch < newest]
     for backbone in old:
+        if method == "downdate" and backbone.name != "ease":
+            raise LetheError(f"--method downdate is for ease, not for {backbone.name}; use --method retrain")
+    _cancel_jobs(store, newest)
+    for backbone in old:
         _again(store, backbone, method, progress)
-    _rewrite(store, newest, progress)
+    lost = _rewrite(store, newest, progress)
     sweep(store)
     _destroy_rest(store, newest)
     with store.writing() as unit:
-        _receipts(unit, batch)
+        _receipts(unit, batch, lost)
         jobs.drop_lists_before(unit, newest)
         requests.mark_step(unit, [r.id for r in batch], "rebuild", {"sets": len(old)})
         unit.commit()
@@ -86,8 +88,6 @@ def _plan_of(store: Store, backbone: Artifact) -> Plan:
 
 def _ready(store: Store, backbone: Artifact, method: str | None) -> Ready | None:
     """The downdated model, where that is the way and possible; None means: fit again."""
-    if method == "downdate" and backbone.name != "ease":
-        raise LetheError(f"--method downdate is for ease, not for {backbone.name}; use --method retrain")
     if backbone.name != "ease" or method == "retrain":
         return None
     with store.reading() as unit:
@@ -105,9 +105,9 @@ def _ready(store: Store, backbone: Artifact, method: str | None) -> Ready | None
 
 
 def _cancel_jobs(store: Store, newest: int) -> None:
-    """End batches that were started before the requests: their parts may hold the people's lists."""
+    """End batches that descend from rows before the requests: their parts may hold the people's lists."""
     with store.writing() as unit:
-        old = [job for job in jobs.unfinished(unit) if job.epoch < newest]
+        old = [job for job in jobs.unfinished(unit) if jobs.origin_epoch(unit, job) < newest]
         for path in jobs.unregistered_outputs(unit):
             files.destroy(path)
         for job in old:
@@ -117,15 +117,27 @@ def _cancel_jobs(store: Store, newest: int) -> None:
         files.destroy(store.root / "jobs" / job.id)
 
 
-def _rewrite(store: Store, newest: int, progress: Progress) -> None:
-    """Run the batches behind refused files again, on the new set, to the same places."""
+def _rewrite(store: Store, newest: int, progress: Progress) -> list[Artifact]:
+    """Run the batches behind refused files again, on the new set, to the same places.
+
+    Returns those that cannot be run again because the set was trained otherwise since: they are destroyed.
+    """
     with store.reading() as unit:
         refused = [a for a in artifacts.descending(unit, newest) if a.kind == "recommendations" and "job" in a.settings]
+    lost = []
     for path, artifact in {a.path: a for a in refused}.items():
         plan, weight = engine.plan_of(artifact.settings)
-        job, served = engine.start(store, plan, Path(store.root / path), weight=weight)
+        (store.root / path).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            job, served = engine.start(store, plan, store.root / path, weight=weight)
+        except NotFinishedError:
+            raise
+        except LetheError:
+            lost.append(artifact)
+            continue
         with progress(f"recommend again: {path}") as bar:
             engine.run(store, job, served, progress=bar)
+    return lost
 
 
 def _destroy_rest(store: Store, newest: int) -> None:
@@ -135,12 +147,16 @@ def _destroy_rest(store: Store, newest: int) -> None:
         unit.commit()
 
 
-def _receipts(unit: Unit, batch: Sequence[ForgetRequest]) -> None:
+def _receipts(unit: Unit, batch: Sequence[ForgetRequest], lost: Sequence[Artifact]) -> None:
     made = [a for a in artifacts.all_on_disk(unit) if a.state == artifacts.LIVE and a.scope is not Scope.NONE]
     for request in batch:
         requests.add_receipt(unit, Receipt(request.id, "db", "hide", "interactions", exact=True, seconds=0.0))
         for artifact in made:
             requests.add_receipt(unit, _receipt(request, artifact))
+        for artifact in lost:
+            name, why = f"{artifact.kind}/{artifact.name}", "its batch does not fit what is trained now"
+            receipt = Receipt(request.id, "pipelines", "destroy", name, exact=True, seconds=0.0, detail=why)
+            requests.add_receipt(unit, receipt)
 
 
 def _receipt(request: ForgetRequest, artifact: Artifact) -> Receipt:
