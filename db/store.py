@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from db.errors import LetheError, StoreBusyError
@@ -50,12 +50,16 @@ class Store:
         Raises LetheError when there is no store and `create` is false, and when the URL is of no known kind.
         """
         database = root / "lethe.db"
+        if root.exists() and not root.is_dir():
+            raise LetheError(f"{root} is a file; name a folder with --root")
         if url is None and not database.exists() and not create:
             raise LetheError(f"no store in {root}; run `lethe ingest` first, or name another --root")
-        root.mkdir(parents=True, exist_ok=True)
-        (root / "tmp").mkdir(exist_ok=True)
-        os.environ["SQLITE_TMPDIR"] = str((root / "tmp").resolve())  # where VACUUM puts its copy: inside the root
         engine = _engine(url or f"sqlite:///{database}")
+        try:
+            (root / "tmp").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LetheError(f"{root} cannot be used: {error.strerror}; name another --root") from error
+        os.environ["SQLITE_TMPDIR"] = str((root / "tmp").resolve())  # where VACUUM puts its copy: inside the root
         store = cls(root, engine)
         store._migrate(create=create)
         return store
@@ -114,7 +118,9 @@ class Store:
                 elif not write and self.dialect == "postgresql":
                     connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
                 yield connection
-        except OperationalError as error:
+        except DBAPIError as error:
+            if type(error) not in _TOLD:
+                raise
             raise _told(error, self.root) from error
 
     @contextmanager
@@ -167,11 +173,15 @@ def _identity() -> dict[str, str]:
     return {"key": "store_id", "value": secrets.token_hex(16)}
 
 
-def _told(error: OperationalError, root: Path) -> LetheError:
-    reason = str(error.orig).strip().splitlines()[0]
+_TOLD = (OperationalError, DatabaseError, DataError)
+"""What a person can put right: unreachable, damaged, or a value that the database cannot hold."""
+
+
+def _told(error: DBAPIError, root: Path) -> LetheError:
+    reason = " ".join(str(error.orig).split())
     if "locked" in reason or "busy" in reason:
         return StoreBusyError(f"the store in {root} is busy; nothing was changed, run this again")
-    return LetheError(f"the database of {root} cannot be used: {reason}")
+    return LetheError(f"the database of {root} cannot be used: {reason}; check LETHE_DB, or restore it from a backup")
 
 
 def _engine(url: str) -> Engine:
@@ -180,8 +190,13 @@ def _engine(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    if url.startswith("postgresql"):
-        return create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), poolclass=NullPool)
+    if url.startswith(("postgresql://", "postgresql+psycopg://")):
+        try:
+            return create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), poolclass=NullPool)
+        except (ArgumentError, ValueError) as error:
+            raise LetheError("LETHE_DB is no database address; write postgresql://USER@HOST/DATABASE") from error
+        except ModuleNotFoundError as error:
+            raise LetheError("PostgreSQL needs psycopg; install lethe-rec[postgres]") from error
     raise LetheError(f"LETHE_DB={url.split(':', 1)[0]}:… is of no known kind; use sqlite:///FILE or postgresql://…")
 
 
