@@ -12,10 +12,20 @@ PERSON_COLUMNS = frozenset({"user", "user_id", "users", "subject"})
 """Names under which a person's id is written, in every format."""
 
 
+class UnreadableError(Exception):
+    """A file is not what its name says."""
+
+
 def decode(path: Path) -> list[str] | None:
-    """Every id of kind person in the file, as text; None when no decoder understands it."""
+    """Every id of kind person in the file, as text; None when no decoder understands it.
+
+    Raises UnreadableError for a file that is not what its name says.
+    """
     decoder = _DECODERS.get(_kind(path))
-    return None if decoder is None else list(decoder(path))
+    try:
+        return None if decoder is None else list(decoder(path))
+    except (ValueError, sqlite3.Error, csv.Error) as error:
+        raise UnreadableError(str(error)) from error
 
 
 def _kind(path: Path) -> str:
@@ -40,7 +50,10 @@ def _sqlite(path: Path) -> Iterator[str]:
 def _parquet(path: Path) -> Iterator[str]:
     import polars as pl
 
-    frame = pl.read_parquet(path)
+    try:
+        frame = pl.read_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        raise UnreadableError(str(error)) from error
     for column in sorted(PERSON_COLUMNS.intersection(frame.columns)):
         yield from frame[column].cast(pl.String).drop_nulls().to_list()
 
@@ -78,8 +91,8 @@ def _nothing(_: Path) -> Iterator[str]:
 
 def _safetensors(path: Path) -> Iterator[str]:
     with path.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    yield from _people(header.get("__metadata__", {}))
+        header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), path.stat().st_size)))
+    yield from _people(header.get("__metadata__", {}) if isinstance(header, dict) else {})
 
 
 _DECODERS: dict[str, Callable[[Path], Iterator[str]]] = {

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from db.records import UserId, Verdict
-from unlearning.audit.decode import decode
+from unlearning.audit.decode import UnreadableError, decode
 
 SHORTEST = 8
 """Bytes below which a match says nothing."""
@@ -117,11 +117,14 @@ def _plant(folder: Path, person: Needle) -> set[str]:
 
 
 def _scan_file(path: Path, name: str, needles: Sequence[Needle]) -> Iterator[Finding]:
-    people = decode(path)
-    if people is None:
-        yield Finding(name, "a file that no decoder understands")
-        people = []
-    present = set(people)
+    present: set[str] = set()
+    try:
+        people = decode(path)
+        if people is None:
+            yield Finding(name, "a file that no decoder understands")
+        present.update(people or ())
+    except UnreadableError as error:
+        yield Finding(name, f"a file that cannot be read as what its name says: {error}")
     for wanted in needles:
         if wanted.user in present:
             yield Finding(name, "a person's id")
