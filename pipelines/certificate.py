@@ -82,8 +82,12 @@ def pending(root: Path) -> list[Document]:
 
 
 def read_documents(paths: Iterable[Path]) -> list[Document]:
-    """One certificate from each file."""
-    return [_read(path) for path in paths]
+    """One certificate from each file. Raises LetheError where a file holds anything else."""
+    found = [(path, _read(path)) for path in paths]
+    for path, document in found:
+        if not isinstance(document, dict) or "request" not in document:
+            raise LetheError(f"{path} is not a certificate of lethe; restore it from a backup")
+    return [document for _, document in found]
 
 
 def check_target(path: Path, root: Path) -> None:

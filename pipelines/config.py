@@ -56,9 +56,12 @@ def checked_plan(stored: Mapping[str, Any], source: str, **overrides: Any) -> Pl
     """A plan from stored values with options over them; `source` names where the stored ones came from."""
     given = {key: value for key, value in overrides.items() if value is not None}
     try:
-        return Plan(**{**stored, **given})
+        plan = Plan(**{**stored, **given})
     except ValidationError as error:
         raise LetheError(_first(error, source, given)) from error
+    if plan.top > plan.candidates:
+        raise LetheError(f"--top {plan.top} is more than the {plan.candidates} candidates; raise --candidates to it")
+    return plan
 
 
 def _first(error: ValidationError, source: str, given: dict[str, Any]) -> str:

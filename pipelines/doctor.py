@@ -66,12 +66,13 @@ def _device() -> Finding:
 
 
 def _tiny() -> Finding:
-    from llm.tiny.checkpoint import checkpoint_path
+    from llm.tiny.checkpoint import checkpoint_path, verify
 
+    path = checkpoint_path()
     try:
-        path = checkpoint_path()
-    except LetheError as error:
-        return Finding("lethe-tiny", "unusable", str(error))
+        verify(path)
+    except (LetheError, OSError) as error:
+        return Finding("lethe-tiny", f"unusable: {error}", "run `make setup` in a fresh checkout")
     size = sum(file.stat().st_size for file in path.iterdir()) / 2**20
     return Finding("lethe-tiny", f"{size:.1f} MiB, sha256 as recorded")
 

@@ -57,9 +57,13 @@ def _kept(unit: Unit, request: ForgetRequest) -> Check:
     path = certificate.kept_path(unit.root, request.id)
     if not path.exists():
         return Check("certificate", False, f"{path.name} is missing from the root")
-    (document,) = certificate.read_documents([path])
-    right = document.get("commitment") == purge.commitment_of(unit, RequestId(request.id))
-    return Check("certificate", right and "subject" not in document, "the root's copy names nobody and fits the store")
+    try:
+        (document,) = certificate.read_documents([path])
+    except LetheError as error:
+        return Check("certificate", False, str(error))
+    fits = document.get("commitment") == purge.commitment_of(unit, RequestId(request.id))
+    told = "the root's copy names nobody and fits the store"
+    return Check("certificate", fits and "subject" not in document, told if fits else "the root's copy does not fit")
 
 
 def _bytes(unit: Unit) -> Check:
@@ -73,7 +77,7 @@ def _bytes(unit: Unit) -> Check:
 
 def _subject(store: Store, request: ForgetRequest, document: Document) -> list[Check]:
     held = document.get("subject")
-    if not isinstance(held, dict) or not {"user", "salt"} <= set(held):
+    if not isinstance(held, dict) or not all(isinstance(held.get(name), str) for name in ("user", "salt")):
         raise LetheError("the certificate names no subject; give the file that `lethe erase --certificate` wrote")
     with store.reading() as unit:
         fits = purge.commitment(held["salt"], held["user"]) == purge.commitment_of(unit, request.id)
