@@ -1,0 +1,45 @@
+"""A small data set that was ingested and trained once; every test gets a copy of its own."""
+
+import shutil
+
+import pytest
+
+from tests.pipelines.commands import Lethe, ingest_words, write_data
+
+
+@pytest.fixture(scope="session")
+def data_folder(tmp_path_factory):
+    """The made-up data set as files."""
+    folder = tmp_path_factory.mktemp("data") / "films"
+    write_data(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory, data_folder):
+    """A root with EASE, no language model; nobody changes it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("LETHE_DB", raising=False)
+        root = tmp_path_factory.mktemp("trained") / "root"
+        patch.setenv("LETHE_ROOT", str(root))
+        lethe = Lethe(root)
+        lethe.ok(*ingest_words(data_folder))
+        lethe.ok("train", "--backbone", "ease", "--scorer", "off")
+    return root
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch):
+    """The command line, pointed at a root that does not exist yet."""
+    monkeypatch.delenv("LETHE_DB", raising=False)
+    monkeypatch.setenv("LETHE_ROOT", str(tmp_path / "root"))
+    lethe = Lethe(tmp_path / "root")
+    yield lethe
+    lethe.close()
+
+
+@pytest.fixture
+def lethe(empty, trained_once):
+    """The command line, pointed at a trained root that belongs to this test alone."""
+    shutil.copytree(trained_once, empty.root)
+    return empty
