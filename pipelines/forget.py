@@ -27,13 +27,14 @@ def forget(
     Raises LetheError for a person or a selection that names nothing, and StoreBusyError while another process writes.
     """
     with store.writing() as unit:
+        clear_outputs(unit)  # of an earlier run that was killed: its requests are refused below as forgotten already
         made = [requests.shield(unit, user, selection, now=now, deadline=deadline) for user in dict.fromkeys(users)]
         unit.commit()
     return made
 
 
 def hide_files(store: Store) -> None:
-    """Take refused files out of the readers' way; a later forget, train or erase repeats what a kill left undone."""
+    """Take refused files out of the readers' way; the next forget, train or erase repeats what a kill left undone."""
     with store.writing() as unit:
         clear_outputs(unit)
         unit.commit()
