@@ -26,7 +26,6 @@ from recsys.candidates import Backbone, FloatArray
 from recsys.heldout import HeldOut, held_out
 from recsys.popularity import PopularityFitter
 from retrieval.categories import categories_of
-from retrieval.filters.attention_training import AttentionFitter
 from retrieval.filters.base import HistoryFilter
 from retrieval.filters.hit_rate import HitRateFitter
 from retrieval.retrieve import Retriever, Source
@@ -238,6 +237,8 @@ def _measured(job: Training, model: Backbone, questions: HeldOut) -> list[Draft]
 def _serving_attention(job: Training, seed: int) -> list[Draft]:
     if job.plan.filter != "attention":
         return []
+    from retrieval.filters.attention_training import AttentionFitter  # with torch, which EASE does without
+
     with job.progress("train the attention filter") as bar:
         weights = AttentionFitter(seed=seed).fit(job.vectors(), job.data.log.histories(), progress=bar)
     return [job.draft("attention", partial(_save_as, weights.save, models.ATTENTION), seed=seed)]
@@ -250,6 +251,8 @@ def _save_as(save: Callable[[Path], object], name: str, folder: Path) -> None:
 def _tuning_filter(job: Training, training: InteractionLog, where: dict[str, Path]) -> HistoryFilter:
     weights = None
     if job.plan.filter == "attention":
+        from retrieval.filters.attention_training import AttentionFitter
+
         weights = AttentionFitter(seed=job.plan.seed).fit(job.vectors(), training.histories())
     return models.history_filter(job.plan.filter, job.data.items, job.text, where, attention=weights)
 
