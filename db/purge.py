@@ -40,13 +40,14 @@ def purge(unit: Unit, requests: Iterable[RequestId]) -> int:
     for request in requests:
         c = forget_requests.c
         row = unit.connection.execute(
-            select(c.user, c.user_id, c.salt).where(c.id == request, c.user_id.is_not(None))
+            select(c.user, c.user_id, c.salt, c.whole_user).where(c.id == request, c.user_id.is_not(None))
         ).first()
         if row is None:
             continue
-        key, user, salt = row
+        key, user, salt, whole = row
         gone += unit.connection.execute(delete(interactions).where(interactions.c.hidden_by == request)).rowcount
-        unit.connection.execute(delete(recommendations).where(recommendations.c.user == key))
+        if whole:  # else the list is a new one, made from the rows that stay
+            unit.connection.execute(delete(recommendations).where(recommendations.c.user == key))
         unit.connection.execute(delete(users).where(users.c.hidden_by == request))
         cleared = {"user": None, "user_id": None, "selection": None, "salt": None}
         kept = {"commitment": commitment(salt, user)}
