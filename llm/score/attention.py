@@ -74,27 +74,27 @@ def packed_attention(
             module, query, key, value, attention_mask, scaling=scaling, **kwargs
         )
         return plain
-    mixed, scaled = torch.zeros_like(query.transpose(1, 2)), query * scaling
+    mixed = torch.zeros_like(query.transpose(1, 2))
     for block in blocks:
         if not ends_only:
             prefix = slice(block.start, block.split)
-            mixed[:, prefix] = _prefix(scaled[:, :, prefix], key[:, :, prefix], value[:, :, prefix])
+            mixed[:, prefix] = _prefix(query[:, :, prefix], key[:, :, prefix], value[:, :, prefix], scaling)
         asked = block.ends if ends_only else block.every
         rows = block.split + asked.places.flatten()[asked.real]
-        mixed[0, rows] = _suffixes(scaled[0], key[0], value[0], block, asked)
+        mixed[0, rows] = _suffixes(query[0], key[0], value[0], block, asked, scaling=scaling)
     return mixed, None
 
 
-def _prefix(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    causal = scaled_dot_product_attention(query, key, value, is_causal=True, scale=1.0, enable_gqa=True)
+def _prefix(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+    causal = scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=True)
     return causal.transpose(1, 2)
 
 
-def _suffixes(query: Tensor, key: Tensor, value: Tensor, block: Block, asked: Asked) -> Tensor:
+def _suffixes(query: Tensor, key: Tensor, value: Tensor, block: Block, asked: Asked, *, scaling: float) -> Tensor:
     """Attention of the asked suffix tokens, [asked, heads, d]. Keys and values may have fewer heads (GQA)."""
     owners, reach, width = len(key), block.split - block.start, query.shape[-1]
     shared, own = slice(block.start, block.split), slice(block.split, block.stop)
-    table = query[:, own][:, asked.places].view(owners, -1, *asked.places.shape, width)
+    table = (query[:, own] * scaling)[:, asked.places].view(owners, -1, *asked.places.shape, width)
     keys, values = (part[:, own][:, None, block.every.places] for part in (key, value))
     near = (table @ keys.transpose(-1, -2)).masked_fill(asked.hidden, -torch.inf)
     near = near.flatten(2, 3)[:, :, asked.real]
