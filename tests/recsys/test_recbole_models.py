@@ -43,7 +43,7 @@ class TestLightGCN(BackboneContract):
 
 @pytest.mark.parametrize("settings", [BPR, LIGHTGCN], ids=lambda s: s.model)
 def test_training_beats_popularity_and_an_untrained_model(settings):
-    log = camps(100, ITEMS, 12)
+    log = camps(120, ITEMS, 12)
     train, questions = log.only(Split.TRAIN), held_out(log, Split.TEST)
     untrained = fit(replace(settings, epochs=1, learning_rate=1e-9), log=train).backbone
     popular = PopularityFitter().fit(train)
