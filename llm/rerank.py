@@ -23,15 +23,18 @@ def rerank(
 
     `backbone` holds the backbone's score of each candidate, in their order. With weight 0, or without a scorer, the
     model is not asked and the order stays as it came. Where the model was asked and gave no usable answer the order
-    stays too, and the origin says fallback. With `max_shift` no candidate moves more than that many ranks.
+    stays too, and the origin says fallback. A person without a history is not asked about: nothing tells candidates
+    apart. With `max_shift` no candidate moves more than that many ranks.
     """
     _check(contexts, backbone)
     if scorer is None or weight == 0:
         return [_unchanged(one, scores, Origin.BACKBONE) for one, scores in zip(contexts, backbone, strict=True)]
-    opinions = scorer.score(contexts)
+    opinions = iter(scorer.score([one for one in contexts if one.history]))
     return [
-        _fused(one, scores, opinion, weight, max_shift)
-        for one, scores, opinion in zip(contexts, backbone, opinions, strict=True)
+        _fused(one, scores, next(opinions), weight, max_shift)
+        if one.history
+        else _unchanged(one, scores, Origin.BACKBONE)
+        for one, scores in zip(contexts, backbone, strict=True)
     ]
 
 

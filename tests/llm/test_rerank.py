@@ -1,6 +1,6 @@
 """Fusion, the choice of its weight, and the ranking a person gets."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -155,6 +155,16 @@ def test_weight_0_does_not_ask_the_model():
         assert ranking.scores == tuple(backbone.tolist())
         assert ranking.origin is Origin.BACKBONE
     assert known.asked == []
+
+
+def test_a_person_without_a_history_is_not_asked_about():
+    known, newcomer = context(1), replace(context(2), history=())
+    scorer = Known([scores(*range(len(known.candidates)))])
+    own = [np.arange(len(one.candidates), 0, -1, dtype=np.float32) for one in (known, newcomer)]
+    first, second = rerank([known, newcomer], own, scorer, 1.0)
+    assert (first.origin, second.origin) == (Origin.MODEL, Origin.BACKBONE)
+    assert second.items == ids(newcomer, *range(len(newcomer.candidates)))
+    assert scorer.asked == [1]
 
 
 @pytest.mark.parametrize(("weight", "origin"), [(0.5, Origin.FUSED), (1.0, Origin.MODEL)])

@@ -20,7 +20,7 @@ class Change:
 def downdate(model: Ease, changes: Sequence[Change]) -> Ease:
     """The model as if it had been fitted on the rows after; works on the object it is given and returns it.
 
-    Raises `RefitNeededError` where an update would lose digits: the model may then be half-changed and must be dropped.
+    Raises `RefitNeededError` where an update would lose digits; nothing is changed then.
     """
     moved = [c for c in changes if not np.array_equal(np.sort(c.before), np.sort(c.after))]
     model.replace([c.before for c in moved], [c.after for c in moved])
