@@ -24,7 +24,7 @@ RANKING = "ranking"
 """The key of the JSON answer: `{"ranking":[2,3,1]}`."""
 UNKNOWN_TITLE = "I don't know that title."
 
-NOTE = "Percentages after a candidate tell how much of this history shares its decade or genre."
+NOTE = "A match from 0 to 9 tells how much of this history shares a candidate's genres and decade."
 
 TITLE_CAP = 100
 GENRE_CAP = 24
@@ -53,26 +53,18 @@ def _genres(item: Item) -> list[str]:
     return [shown for genre in item.genres[:GENRES_CAP] if (shown := sanitise(genre, GENRE_CAP))]
 
 
-def describe(item: Item, shared: Mapping[str, int] | None = None) -> str:
-    """Title with what is known of it; with `shared`, how much of the history has the same decade and genres.
+def describe(item: Item) -> str:
+    """Title with what is known of it.
 
     >>> from db.records import ItemId
     >>> describe(Item(ItemId("50"), "Star Wars", 1977, ("Action", "Sci-Fi")))
     'Star Wars (1977; Action, Sci-Fi)'
-    >>> describe(Item(ItemId("50"), "Star Wars", 1977, ("Action", "Sci-Fi")), {"Action": 40, "1990s": 90})
-    'Star Wars (1977 0%; Action 40%, Sci-Fi 0%)'
     >>> describe(Item(ItemId("1"), "Untitled"))
     'Untitled'
     """
     title = sanitise(item.title, TITLE_CAP) or "an untitled item"
-    year = [_noted(str(item.year), _decade(item.year), shared)] if item.year is not None else []
-    genres = ", ".join(_noted(genre, genre, shared) for genre in _genres(item))
-    known = "; ".join(filter(None, (*year, genres)))
+    known = "; ".join(filter(None, (str(item.year) if item.year is not None else "", ", ".join(_genres(item)))))
     return f"{title} ({known})" if known else title
-
-
-def _noted(text: str, key: str, shared: Mapping[str, int] | None) -> str:
-    return text if shared is None else f"{text} {shared.get(key, 0)}%"
 
 
 def _decade(year: int) -> str:
@@ -109,11 +101,25 @@ def profile(history: Sequence[Item]) -> str:
     return "; ".join(", ".join(f"{key} {share}%" for key, share in part) for part in parts if part)
 
 
+def match(item: Item, genres: Mapping[str, int], decades: Mapping[str, int]) -> str:
+    """How an item stands against the `shares` of a history: the mean share of its genres and that of its decade.
+
+    Both in tenths, at most 9; 0 where nothing is known.
+
+    >>> from db.records import ItemId
+    >>> match(Item(ItemId("1"), "A", 1977, ("War", "Drama")), {"War": 80, "Drama": 40}, {"1970s": 100})
+    'genre match 6, era match 9'
+    """
+    known = _genres(item)
+    genre = sum(genres.get(name, 0) for name in known) / max(1, len(known))
+    era = decades.get(_decade(item.year), 0) if item.year is not None else 0
+    return f"genre match {min(9, int(genre // 10))}, era match {min(9, era // 10)}"
+
+
 def _candidates(context: Context) -> list[str]:
-    """Each candidate as it stands against the history; a plain description where there is no history."""
+    """Each candidate with its match to the history."""
     genres, decades = shares(context.history)
-    shared = {**genres, **decades} if context.history else None
-    return [describe(item, shared) for item in context.candidates]
+    return [f"{describe(item)}: {match(item, genres, decades)}" for item in context.candidates]
 
 
 def _taste(context: Context) -> str:
@@ -129,7 +135,7 @@ def judge(context: Context) -> JudgePrompt:
     """One yes/no question for each candidate; everything they share is in the prefix."""
     return JudgePrompt(
         prefix=f"{_taste(context)}Say {YES} or {NO} for the candidate.\n",
-        suffixes=tuple(f"Candidate: {candidate}. Would they like it?" for candidate in _candidates(context)),
+        suffixes=tuple(f"Candidate: {candidate}. Like it?" for candidate in _candidates(context)),
     )
 
 

@@ -18,6 +18,8 @@ from retrieval.context import Context
 
 FACTS_IN_AN_EXAMPLE = 8
 CANDIDATES_IN_AN_EXAMPLE = 10
+JUDGEMENT_WEIGHT = 10.0
+"""A judgement is one token among hundreds: without weight it is not learned at all."""
 _SOMEBODY = UserId("synthetic")
 
 
@@ -162,7 +164,7 @@ def judge_example(context: Context, liked: NDArray[np.bool_], *, true_facts: boo
     """The yes/no question for every candidate of a context, with its answer."""
     asked = prompt.judge(context)
     turns = (Turn(text, prompt.YES if yes else prompt.NO) for text, yes in zip(asked.suffixes, liked, strict=True))
-    return Example(asked.prefix, tuple(turns), true_facts, answer_weight=3.0)
+    return Example(asked.prefix, tuple(turns), true_facts, answer_weight=JUDGEMENT_WEIGHT)
 
 
 def ranking_of(person: Person) -> str:

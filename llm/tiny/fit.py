@@ -26,8 +26,8 @@ class FitSettings:
     tokens: int = 2048
     """About so many tokens in a step."""
     matrix_rate: float = 5e-3
-    rate: float = 3e-3
-    """For embeddings, norms and biases."""
+    rate: float = 2e-3
+    """For all that is not a matrix of an MLP."""
     warmup: int = 30
     decay: float = 0.3
     """The share of the steps, at the end, over which the rate falls to nothing."""
@@ -102,11 +102,12 @@ class Fitter:
         self._encoder = Encoder(tokenizer)
         self._model = (start or new_model(tokenizer, settings.seed)).to(device).train()
         self._mean = deepcopy(self._model).eval()
-        matrices = [p for n, p in self._model.named_parameters() if p.ndim == 2 and "embed" not in n]
-        others = [p for n, p in self._model.named_parameters() if p.ndim != 2 or "embed" in n]
+        # Facts live in the MLPs. Attention learned with Muon saturates before it learns to compare (see experiments).
+        matrices = [p for n, p in self._model.named_parameters() if ".mlp." in n]
+        others = [p for n, p in self._model.named_parameters() if ".mlp." not in n]
         self._optimizers: tuple[tuple[Optimizer, float], ...] = (
             (Muon(matrices, settings.matrix_rate), settings.matrix_rate),
-            (AdamW(others, settings.rate, betas=(0.9, 0.98), weight_decay=0.0), settings.rate),
+            (AdamW(others, settings.rate, betas=(0.9, 0.98), weight_decay=0.05), settings.rate),
         )
 
     def run(self, corpus: Corpus, *, minutes: float | None = None) -> Iterator[FitState]:

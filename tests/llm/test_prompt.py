@@ -77,16 +77,20 @@ def test_missing_years_and_genres_read_well():
     assert prompt.describe(Item(ItemId("1"), "\u200b", None, ("", "\u200b"))) == "an untitled item"
 
 
-def test_candidates_carry_their_share_of_the_history():
-    # Star Wars is one of two items of the history; the other is an undated Crime title.
-    candidates = (NO_YEAR, Item(ItemId("3"), "Alien", 1979, ("Horror", "Sci-Fi")), BARE)
-    lines = [suffix.split(". Would")[0] for suffix in prompt.judge(context(candidates=candidates)).suffixes]
-    assert lines == [
-        "Candidate: Heat (Crime 50%)",
-        "Candidate: Alien (1979 50%; Horror 0%, Sci-Fi 50%)",
-        "Candidate: Stalker",
+def test_candidates_carry_their_match_to_the_history_by_hand():
+    # Of 20 items 5 are Crime (25%), 15 are Drama (75%), 10 are from the 1990s (50%).
+    history = [
+        Item(ItemId(str(n)), "A", 1995 if n < 10 else None, ("Crime",) if n < 5 else ("Drama",)) for n in range(20)
     ]
-    assert prompt.judge(context(history=(), candidates=(NO_YEAR,))).suffixes[0].startswith("Candidate: Heat (Crime).")
+    candidates = (Item(ItemId("x"), "B", 1991, ("Crime", "Drama", "War")), NO_YEAR, BARE)
+    lines = [suffix.removesuffix(". Like it?") for suffix in prompt.judge(context(history, candidates)).suffixes]
+    assert lines == [
+        "Candidate: B (1991; Crime, Drama, War): genre match 3, era match 5",
+        "Candidate: Heat (Crime): genre match 2, era match 0",
+        "Candidate: Stalker: genre match 0, era match 0",
+    ]
+    everything = prompt.judge(context(history[:1], [history[0]])).suffixes[0]
+    assert everything == "Candidate: A (1995; Crime): genre match 9, era match 9. Like it?"
 
 
 def test_profile_by_hand():
@@ -122,7 +126,7 @@ def test_a_title_cannot_open_a_turn_or_a_line(ask):
 def test_listwise_refuses_more_candidates_than_labels():
     with pytest.raises(LetheError, match="2 candidates but 1 labels"):
         prompt.listwise(context(), labels=["A"])
-    assert "B. Stalker\n" in prompt.listwise(context())
+    assert "\nB. Stalker: " in prompt.listwise(context())
 
 
 def test_in_the_real_vocabulary_outside_text_never_yields_a_special_token(qwen_tokenizer):

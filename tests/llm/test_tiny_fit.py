@@ -13,7 +13,7 @@ from llm import prompt
 from llm.tiny import encode, train
 from llm.tiny.ask import Examiner
 from llm.tiny.checkpoint import verify
-from llm.tiny.corpus import Corpus, Example, Turn, context_of, judge_example
+from llm.tiny.corpus import JUDGEMENT_WEIGHT, Corpus, Example, Turn, context_of, judge_example
 from llm.tiny.encode import Encoder, batch
 from llm.tiny.fit import FitSettings, Fitter, loss_of, new_model
 from llm.tiny.muon import Muon, orthogonalise
@@ -40,7 +40,11 @@ def test_the_tokenizer_is_the_same_every_time_and_splits_as_qwen_does(corpus, to
     assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
     tokenizer.save_pretrained(tmp_path)
     loaded = load_tokenizer(tmp_path)
-    for text in ("Candidate: 8½ (1963; Drama). Would they like it?", "a\n\n b's 1234 (x)\n", "Misérables, Les"):
+    for text in (
+        "Candidate: 8½ (1963; Drama): genre match 3, era match 0. Like it?",
+        "a\n\n b's 1234 (x)\n",
+        "Misérables, Les",
+    ):
         assert loaded.decode(loaded.encode(text)) == text
         words, qwens = (
             [piece for piece, _ in core.backend_tokenizer.pre_tokenizer.pre_tokenize_str(text)]
@@ -82,7 +86,7 @@ def test_a_tree_of_turns_equals_the_turns_one_by_one(corpus, tokenizer, ml100k):
         apart = 0.0
         for prefix, turn, weight in (
             (other.prefix, other.turns[0], 1),
-            *((example.prefix, t, 3) for t in example.turns),
+            *((example.prefix, t, JUDGEMENT_WEIGHT) for t in example.turns),
         ):
             asked = tokenizer.encode(f"{prompt.HEAD}{prefix}{turn.question}{prompt.TAIL}")
             said = tokenizer.encode(turn.answer + "<|im_end|>")
