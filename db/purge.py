@@ -84,8 +84,19 @@ def _checkpoint(connection: Connection, sleep: Callable[[float], None]) -> None:
     raise StoreBusyError("a reader keeps deleted pages alive; close it and run `lethe erase` again")
 
 
+_KEEPS_LOG = {
+    "archive_mode": ("SELECT current_setting('archive_mode') <> 'off'", "archived write-ahead log"),
+    "wal_keep_size": ("SELECT current_setting('wal_keep_size') <> '0'", "write-ahead log kept for standbys"),
+    "slots": ("SELECT EXISTS (SELECT 1 FROM pg_replication_slots)", "write-ahead log kept for replication slots"),
+}
+"""Settings of the server under which old write-ahead log outlives the checkpoint."""
+
+
 def _scrub_postgresql(connection: Connection) -> list[str]:
-    limits = []
+    limits = ["files of the PostgreSQL server lie outside the root: the residue scan cannot read them"]
+    tables = ", ".join(f"'{table}'::regclass" for table in _PURGED_TABLES)
+    # ANALYZE leaves the statistics of a table that is empty now as they are.
+    limits += _refused(connection, f"DELETE FROM pg_statistic WHERE starelid IN ({tables})")
     for table in _PURGED_TABLES:
         connection.execute(text(f'VACUUM (FULL, ANALYZE) "{table}"'))
     for statement in (
@@ -95,8 +106,14 @@ def _scrub_postgresql(connection: Connection) -> list[str]:
         "SELECT pg_switch_wal()",
         "CHECKPOINT",
     ):
-        try:
-            connection.execute(text(statement))
-        except DBAPIError as error:
-            limits.append(f"PostgreSQL refused `{statement}`: {str(error.orig).strip().splitlines()[0]}")
-    return limits
+        limits += _refused(connection, statement)
+    kept = [f"{words} ({name})" for name, (question, words) in _KEEPS_LOG.items() if connection.scalar(text(question))]
+    return limits + [f"the PostgreSQL server may still hold the rows in its {words}" for words in kept]
+
+
+def _refused(connection: Connection, statement: str) -> list[str]:
+    try:
+        connection.execute(text(statement))
+    except DBAPIError as error:
+        return [f"PostgreSQL refused `{statement}`: {str(error.orig).strip().splitlines()[0]}"]
+    return []
