@@ -1,7 +1,9 @@
 """Batch jobs: their settings, their chunks, and what they publish for readers."""
 
+import fcntl
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 from sqlalchemy import Row, and_, delete, func, or_, select, update
 
 from db import catalogue
-from db.errors import LetheError
+from db.errors import LetheError, StoreBusyError
 from db.records import ItemId, UserId
 from db.schema import artifacts, chunks, exports, forget_requests, items, jobs, recommendations, users
 from db.store import Unit
@@ -78,6 +80,24 @@ def get(unit: Unit, job: str) -> Job:
 def unfinished(unit: Unit) -> list[Job]:
     """Jobs that can be resumed."""
     return [_job(row) for row in unit.connection.execute(select(jobs).where(jobs.c.state == RUNNING))]
+
+
+def stranded(unit: Unit) -> list[Job]:
+    """Unfinished jobs whose set was replaced: they cannot be resumed."""
+    live = select(artifacts.c.id).where(artifacts.c.state == "live")
+    return [job for job in unfinished(unit) if job.backbone not in set(unit.connection.scalars(live))]
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One process at a time over a job's folder. Raises StoreBusyError when another holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "job.lock").open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreBusyError(f"job {folder.name} is running in another process; wait for it") from error
+        yield
 
 
 def chunks_of(unit: Unit, job: str) -> list[Chunk]:

@@ -3,18 +3,16 @@
 A chunk is a pure function of job, generation and people: whoever runs it, and however often, its part is the same.
 """
 
-import fcntl
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from db import artifacts, catalogue, files, jobs
 from db.artifacts import Origin
-from db.errors import LetheError, NotFinishedError, StoreBusyError
+from db.errors import LetheError, NotFinishedError
 from db.jobs import Chunk, Job, StoredList
 from db.records import Scope, UserId
 from db.store import Store, Unit
@@ -97,7 +95,7 @@ def plan_of(settings: Mapping[str, Any]) -> tuple[Plan, float | None]:
 def run(store: Store, job: Job, served: Recommender, *, progress: Progress) -> BatchSummary:
     """Finish the open chunks, then publish. Raises StoreBusyError when another process runs this job."""
     folder = store.root / "jobs" / job.id
-    with _alone(folder):
+    with jobs.alone(folder):
         histories = load_histories(store, len(served.items)).by_user
         with store.reading() as unit:
             chunks = jobs.chunks_of(unit, job.id)
@@ -179,14 +177,3 @@ def _count(made: Sequence[Recommendation]) -> dict[str, int]:
 
 def _named(counts: Counter[str], prefix: str) -> dict[str, int]:
     return {key.removeprefix(prefix): count for key, count in sorted(counts.items()) if key.startswith(prefix)}
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "job.lock").open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StoreBusyError(f"job {folder.name} is running in another process; wait for it") from error
-        yield

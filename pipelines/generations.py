@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from db import artifacts, files, jobs
 from db.artifacts import Artifact, Origin
-from db.errors import LetheError
+from db.errors import LetheError, StoreBusyError
 from db.store import Store, Unit
 from pipelines.forget import clear_outputs
 
@@ -66,10 +67,11 @@ def checked_folder(root: Path, artifact: Artifact) -> Path:
 def sweep(store: Store) -> None:
     """Destroy what no reader uses: folders that a killed run left, retired generations, temporary files.
 
-    The caller is the maintainer. Folders of running batches are theirs.
+    The caller is the maintainer. Folders of batches that run, or can go on, are theirs.
     """
     with store.writing() as unit:
         clear_outputs(unit)
+        _cancel_stranded(unit)
         running = {job.id for job in jobs.unfinished(unit)}
         leftovers = [*artifacts.unregistered(unit), *(p for p in _jobs(store.root) if p.name not in running)]
         for path in leftovers:
@@ -79,6 +81,16 @@ def sweep(store: Store) -> None:
     for path in [*store.root.rglob("*.tmp"), *(store.root / "tmp").glob("*")]:
         if not path.is_relative_to(store.root / "jobs"):
             files.destroy(path)
+    for folder in _jobs(store.root):
+        with suppress(StoreBusyError), jobs.alone(folder):
+            for path in folder.glob("*.tmp"):
+                files.destroy(path)
+
+
+def _cancel_stranded(unit: Unit) -> None:
+    for job in jobs.stranded(unit):
+        with suppress(StoreBusyError), jobs.alone(unit.root / "jobs" / job.id):
+            jobs.set_state(unit, job.id, jobs.CANCELLED)
 
 
 def _jobs(root: Path) -> list[Path]:

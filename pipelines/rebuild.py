@@ -118,18 +118,21 @@ def _cancel_jobs(store: Store, newest: int) -> None:
 
 
 def _rewrite(store: Store, newest: int, progress: Progress) -> list[Artifact]:
-    """Run the batches behind refused files again, on the new set, to the same places.
+    """Run the batches behind refused files again, on the new set, to the same places; one that was killed goes on.
 
     Returns those that cannot be run again because the set was trained otherwise since: they are destroyed.
     """
     with store.reading() as unit:
+        begun = {job.out: job.id for job in jobs.unfinished(unit)}
         refused = [a for a in artifacts.descending(unit, newest) if a.kind == "recommendations" and "job" in a.settings]
     lost = []
     for path, artifact in {a.path: a for a in refused}.items():
         plan, weight = engine.plan_of(artifact.settings)
         (store.root / path).parent.mkdir(parents=True, exist_ok=True)
         try:
-            job, served = engine.start(store, plan, store.root / path, weight=weight)
+            out = (store.root / path).resolve()
+            again = begun.get(str(out))
+            job, served = engine.resume(store, again) if again else engine.start(store, plan, out, weight=weight)
         except NotFinishedError:
             raise
         except LetheError:

@@ -129,6 +129,7 @@ class _Best:
     waited: int = 0
 
     def offer(self, epoch: int, value: float, backbone: ItemVectors) -> None:
+        """Keep this state if it is the best so far."""
         self.curve.append((epoch, value))
         self.waited += 1
         if value > self.value:
@@ -136,9 +137,11 @@ class _Best:
 
     @property
     def stale(self) -> bool:
+        """Whether the value has not risen for `patience` evaluations."""
         return self.waited >= self.patience
 
     def trained(self) -> Trained:
+        """The best state. Raises LetheError when no evaluation gave a number."""
         if self.backbone is None:
             raise LetheError("training ended without an evaluated epoch: validation values were not numbers")
         return Trained(self.backbone, self.epoch, tuple(self.curve))
@@ -265,6 +268,7 @@ class _Negatives:
         self._sampler = NegativeSampler(log, seed)
 
     def sample_by_user_ids(self, users: NDArray[np.int64], items: NDArray[np.int64], num: int) -> Tensor:
+        """`num` items for each user that the user has not met, int64 [num x users]."""
         return torch.from_numpy(self._sampler.sample(np.tile(users, num)))
 
 

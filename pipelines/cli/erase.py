@@ -52,12 +52,12 @@ def run_erase(
         certificates.check_target(certificate, store.root)
     handed: list[dict[str, Any]] = []
 
-    def hand_over(documents: Sequence[dict[str, Any]]) -> None:
+    def _hand_over(documents: Sequence[dict[str, Any]]) -> None:
         if certificate is not None and documents:
             certificates.deliver(certificate, documents)
         handed.extend(documents)
 
-    done = run(store, hand_over, method=method, progress=progress)
+    done = run(store, _hand_over, method=method, progress=progress)
     return done, list(done.certificates) if certificate is not None else handed
 
 

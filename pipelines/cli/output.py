@@ -70,11 +70,11 @@ def progress(label: str) -> Iterator[Progress]:
     with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
         task = bar.add_task(label, total=None, rate="")
 
-        def update(done: int, of: int) -> None:
+        def _update(done: int, of: int) -> None:
             seconds = max(time.perf_counter() - started, 1e-9)
             bar.update(task, completed=done, total=of, rate=f"{done / seconds:.1f}/s")
 
-        yield update
+        yield _update
 
 
 def _cell(value: object) -> str:

@@ -142,11 +142,11 @@ def task_loss(items: torch.Tensor, weights: dict[str, torch.Tensor], heads: int,
     people, targets, options = batch.candidates.shape
     wanted = batch.candidates.reshape(people, -1)
 
-    def part(name: str, rows: torch.Tensor) -> torch.Tensor:
+    def _part(name: str, rows: torch.Tensor) -> torch.Tensor:
         return embedding(rows, items @ weights[name]).reshape(*rows.shape, heads, -1)
 
-    query, answer = part("query", wanted), part("answer", wanted)
-    key, value = part("key", batch.history), part("value", batch.history)
+    query, answer = _part("query", wanted), _part("answer", wanted)
+    key, value = _part("key", batch.history), _part("value", batch.history)
     raw = torch.einsum("pchd,pjhd->phcj", query, key) / query.shape[-1] ** 0.5
     alpha = raw.masked_fill(batch.gap[:, None, None, :], -torch.inf).softmax(dim=-1)
     read = torch.einsum("phcj,pjhd->pchd", alpha, value)

@@ -13,7 +13,8 @@ from unittest.mock import patch
 import numpy as np
 from sqlalchemy import select
 
-from db.records import Selection, UserId
+from db.load import load_log
+from db.records import UserId
 from db.schema import metadata
 from db.store import Store
 from pipelines.cli.app import main
@@ -24,7 +25,6 @@ PEOPLE = tuple(UserId(hashlib.md5(b"person %d" % n).hexdigest()) for n in range(
 
 ITEMS = tuple(f"f{n:02d}" for n in range(30))
 SOMEBODY, OTHER, THIRD = PEOPLE[7], PEOPLE[8], PEOPLE[9]
-EVERYTHING = Selection()
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ class Lethe:
         argv = ["lethe", *(str(word) for word in words)]
         source = io.TextIOWrapper(io.BytesIO(stdin), "utf-8")
         status = 0
-        with patch.object(sys, "argv", argv), patch.object(sys, "stdin", source), redirect_stdout(out):
-            with redirect_stderr(err):
-                try:
+        with patch.object(sys, "argv", argv), patch.object(sys, "stdin", source):
+            try:
+                with redirect_stdout(out), redirect_stderr(err):
                     main()
-                except SystemExit as ended:
-                    status = int(ended.code or 0)
+            except SystemExit as ended:
+                status = int(ended.code or 0)
         return Outcome(status, *(stream.buffer.getvalue().decode() for stream in (out, err)))
 
     def ok(self, *words: object, stdin: bytes = b"") -> Outcome:
@@ -127,3 +127,41 @@ def files_under(root: Path) -> dict[str, str]:
         for path in found
         if not path.name.startswith("lethe.db") and path.suffix != ".lock"
     }
+
+
+@dataclass(frozen=True)
+class History:
+    """One person's visible interactions, oldest first: (rating, timestamp) by item."""
+
+    items: dict[str, tuple[float, int]]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+def history(lethe: Lethe, user: str) -> History:
+    """What a reader sees of a person."""
+    with lethe.store.reading() as unit:
+        log = load_log(unit)
+    rows = log.user == log.users.index(UserId(user))
+    found = zip(log.item[rows], log.rating[rows], log.timestamp[rows], strict=True)
+    return History({log.items[item]: (float(rating), int(at)) for item, rating, at in found})
+
+
+def forgotten(lethe: Lethe, user: str, *more: object) -> str:
+    """Forget a person, or what the other words name; returns the request's id."""
+    (made,) = lethe.read("forget", "user", user, *more)
+    assert made["state"] == "shielded"
+    return str(made["id"])
+
+
+def subjects_file(lethe: Lethe) -> Path:
+    """Where `erased` has the subjects' certificates written."""
+    return lethe.root.parent / "subjects.json"
+
+
+def erased(lethe: Lethe, *more: object) -> list[dict[str, Any]]:
+    """Erase every open request; returns the subjects' certificates of this run."""
+    done = lethe.read("erase", "--certificate", subjects_file(lethe), *more)["requests"]
+    held = json.loads(subjects_file(lethe).read_text())["certificates"] if done else []
+    return [document for document in held if document["request"] in done]
