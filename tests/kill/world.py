@@ -21,7 +21,7 @@ ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POL
 _RNG = random.Random(7)
 USERS = tuple(f"{_RNG.getrandbits(128):032x}" for _ in range(PEOPLE))
 """Ids of 128 bits: where one is found, it is no chance."""
-EARLIER, SUBJECT, PARTLY, LATE = USERS[3], USERS[11], USERS[20], USERS[29]
+EARLIER, SUBJECT, PARTLY, LATE = USERS[3], USERS[11], USERS[20], USERS[5]
 """Erased before every case; forgotten whole; asked to forget one category; comes while another command runs."""
 
 
