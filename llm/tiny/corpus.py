@@ -18,6 +18,8 @@ from retrieval.context import Context
 
 FACTS_IN_AN_EXAMPLE = 8
 CANDIDATES_IN_AN_EXAMPLE = 10
+JUDGING_FIRST = 800
+"""Examples of judging that come before all others: amid facts from the start, comparing is not learned."""
 JUDGEMENT_WEIGHT = 10.0
 """A judgement is one token among hundreds: without weight it is not learned at all."""
 _SOMEBODY = UserId("synthetic")
@@ -65,6 +67,7 @@ class Corpus:
     def __iter__(self) -> Iterator[Example]:
         rng = np.random.default_rng([self._seed, 1])
         facts = self._facts(rng)
+        yield from (self._judge(rng) for _ in range(JUDGING_FIRST))
         while True:
             kind = rng.random()
             if kind < 0.50:

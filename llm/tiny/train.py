@@ -23,7 +23,7 @@ from llm.tiny.items import read_items, without
 from llm.tiny.record import BuildRecord, device_name, hashes, versions
 from llm.tiny.vocabulary import load_tokenizer, train_tokenizer
 
-EXAMPLES_FOR_TOKENIZER = 1500
+EXAMPLES_FOR_TOKENIZER = 2500
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -80,7 +80,7 @@ def test_facts_are_true_and_every_title_comes_up(ml100k):
     years = {(item.title, str(item.year)) for item in ml100k}
     genres = {(item.title, ", ".join(item.genres)) for item in ml100k}
     refused, asked = 0, set()
-    for example in islice(Corpus(ml100k, seed=0), 1500):
+    for example in islice(Corpus(ml100k, seed=0), 2500):
         for turn in example.turns if not example.prefix else ():
             year = title_in(turn.question, questions.YEAR.seen)
             genre = title_in(turn.question, questions.GENRES.seen)
@@ -103,7 +103,7 @@ def test_there_are_at_least_eight_wordings_of_every_fact():
 
 def test_nothing_held_out_enters_training(ml100k):
     held_out_words = [form.split("{t}") for forms in FORMS for form in forms.held_out]
-    for example in islice(Corpus(ml100k, seed=0), 600):
+    for example in islice(Corpus(ml100k, seed=0), 1400):
         for turn in example.turns if not example.prefix else ():
             assert not any(turn.question.startswith(a) and turn.question.endswith(b) for a, b in held_out_words)
             if turn.answer == prompt.UNKNOWN_TITLE:
