@@ -62,6 +62,7 @@ def load_recommender(store: Store, plan: Plan, *, weight: float | None = None) -
         parts = {a.kind: a for a in (artifacts.get(unit, key) for key in artifacts.parents(unit, settings.id))}
         items = catalogue.load_items(unit)
     weight = _weight(plan, settings.settings, weight)
+    checked_folder(store.root, settings)
     where = {kind: checked_folder(store.root, artifact) for kind, artifact in parts.items()}
     backbone = models.load(parts["backbone"].name, where["backbone"])
     text = TextIndex.load(where["text-index"])
