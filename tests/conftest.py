@@ -11,6 +11,7 @@ from tests.postgres import REQUIRED, NoServerError, Server, running_server
 
 SURROUNDINGS = {
     "OMP_NUM_THREADS": "2",  # the machine that the figures are stated for, whatever this one has
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin at barriers starve whatever else runs beside the tests
     "POLARS_MAX_THREADS": "2",
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_OFFLINE": "1",  # a test that needs a network is no test
