@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from db.errors import StoreBusyError
 from db.records import RequestId
 from db.schema import forget_requests, interactions, recommendations, users
-from db.store import Store, Unit
+from db.store import BUSY_TIMEOUT_MS, Store, Unit
 
 _PURGED_TABLES = ("interactions", "users", "recommendations", "forget_requests")
 _CHECKPOINT_TRIES = 20
@@ -76,9 +76,11 @@ def delivered_at(unit: Unit, request: RequestId) -> datetime | None:
 
 def _checkpoint(connection: Connection, sleep: Callable[[float], None]) -> None:
     # The pragma fails silently while a reader is open: its first column says so, and nothing else does.
+    connection.exec_driver_sql("PRAGMA busy_timeout = 100")  # each try waits that long: seconds in all, not minutes
     for _ in range(_CHECKPOINT_TRIES):
         busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
         if not busy:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
             return
         sleep(0.1)
     raise StoreBusyError("a reader keeps deleted pages alive; close it and run `lethe erase` again")
