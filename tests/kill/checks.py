@@ -140,6 +140,7 @@ def erased(world: World) -> None:
     requests = states(world.root)
     assert set(requests.values()) == {"erased"}, f"a request is stuck: {requests}"
     assert asked(world.root, "SELECT name FROM forget_steps WHERE done_at IS NULL") == []
+    assert world.certificate.exists(), "no certificate was handed over"
     documents = json.loads(world.certificate.read_text())["certificates"]
     handed = Counter(document["request"] for document in documents)
     recent = asked(world.root, "SELECT id FROM forget_requests ORDER BY epoch")[1:]  # one was erased before the case

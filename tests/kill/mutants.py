@@ -51,6 +51,7 @@ def busy_checkpoint_ignored() -> None:
     """The checkpoint's answer is not read: "erased" is said while a reader keeps the old pages."""
 
     def checkpoint(connection: Connection, _sleep: Any) -> None:
+        connection.exec_driver_sql("PRAGMA busy_timeout = 100")
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     purge._checkpoint = checkpoint
