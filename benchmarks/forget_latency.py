@@ -1,5 +1,7 @@
 """How long `lethe forget user` takes, as a whole process, while the store grows; and `lethe --help`.
 
+Processor seconds (user and system) stand beside the clock: on a machine that does other work they are the figure.
+
 Each store is synthetic and differs from the next by other people's rows alone: everybody, the forgotten included, has
 about 100 interactions. Every measured run forgets another person; the starting of Python is part of it.
 """
@@ -7,6 +9,7 @@ about 100 interactions. Every measured run forgets another person; the starting 
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -42,11 +45,14 @@ def main() -> None:
         sizes = QUICK if options.quick else SIZES
         figures = [measure(made(stores / str(size), size, options.seed), size, options.runs) for size in sizes]
     helped = timed(["--help"], options.runs)
-    print(f"{'interactions':>12} {'people':>8} {'median s':>9} {'fastest s':>9} {'slowest s':>9}")
+    print(f"{'interactions':>12} {'people':>8} {'median s':>9} {'fastest s':>9} {'slowest s':>9} {'processor':>9}")
     for row in figures:
-        spent = " ".join(f"{row[name]:>9.3f}" for name in ("median", "min", "max"))
+        spent = " ".join(f"{row[name]:>9.3f}" for name in ("median", "min", "max", "processor"))
         print(f"{row['interactions']:>12,} {row['people']:>8,} {spent}")
-    print(f"lethe --help: median {helped['median']:.3f} s, fastest {helped['min']:.3f} s")
+    print(
+        f"lethe --help: median {helped['median']:.3f} s, fastest {helped['min']:.3f} s, "
+        f"processor {helped['processor']:.3f} s"
+    )
     if options.out:
         options.out.write_text(json.dumps({"forget": figures, "help": helped}, indent=2) + "\n")
     if options.plot:
@@ -88,19 +94,22 @@ def timed(words: list[str], runs: int) -> dict[str, Any]:
     return spread([run(words) for _ in range(runs + 1)][1:])
 
 
-def run(words: list[str]) -> float:
-    """Seconds from start to end of one process that must end well."""
+def run(words: list[str]) -> tuple[float, float]:
+    """Seconds from start to end of one process that must end well, on the clock and of the processor."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LETHE_")}
     command = [sys.executable, "-m", "pipelines.cli.app", *words]
-    started = time.perf_counter()
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(command, check=True, capture_output=True, env=environment)
-    return time.perf_counter() - started
+    clock, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return clock, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def spread(seconds: list[float]) -> dict[str, Any]:
-    """Median, fastest and slowest, with the runs themselves."""
-    rounded = [round(value, 4) for value in seconds]
-    return {"median": statistics.median(rounded), "min": min(rounded), "max": max(rounded), "runs": rounded}
+def spread(seconds: list[tuple[float, float]]) -> dict[str, Any]:
+    """Median, fastest and slowest on the clock, the runs themselves, and the median of processor seconds."""
+    rounded = [round(clock, 4) for clock, _ in seconds]
+    processor = round(statistics.median(spent for _, spent in seconds), 4)
+    found = {"median": statistics.median(rounded), "min": min(rounded), "max": max(rounded)}
+    return {**found, "processor": processor, "runs": rounded}
 
 
 def plot(figures: list[dict[str, Any]]) -> str:
