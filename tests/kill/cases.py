@@ -23,12 +23,16 @@ class Case:
 
 
 def points_of(world: World, case: Case) -> tuple[str, ...]:
-    """The points of an undisturbed run, which has to come out right too."""
-    world.begin(case.pristine)
-    ended = world.lethe(*case.command(world))
-    assert ended.status == 0, ended.err
-    case.again(world, ended)
-    return ended.points
+    """The points of an undisturbed run, which has to come out right too; one run a session tells."""
+    known = f"points of {case.name}"
+    if known not in world.expected:
+        world.begin(case.pristine)
+        ended = world.lethe(*case.command(world))
+        assert ended.status == 0, ended.err
+        case.again(world, ended)
+        world.expected[known] = ended.points
+    points: tuple[str, ...] = world.expected[known]
+    return points
 
 
 def kill(world: World, case: Case, point: int) -> bool:

@@ -17,8 +17,8 @@ SPREAD = {
     "ingest into a new root": 4,
     "ingest into a root in use": 2,
     "forget": 4,
-    "erase": 10,
-    "recommend": 6,
+    "erase": 9,
+    "recommend": 5,
 }
 """Kills of each command in an ordinary run."""
 TIMED = 6
