@@ -167,6 +167,13 @@ def verdicts_of(unit: Unit, request: RequestId) -> list[Verdict]:
     ]
 
 
+def reveal(unit: Unit, requests: Iterable[RequestId]) -> None:
+    """Make hidden rows visible again: the positive control of an audit. The caller rolls back."""
+    ids = list(requests)
+    for table in (interactions, users):
+        unit.connection.execute(update(table).where(table.c.hidden_by.in_(ids)).values(hidden_by=None))
+
+
 def close(unit: Unit, requests: Iterable[RequestId], *, at: datetime) -> None:
     """The last step: state `erased`. The caller has purged, scrubbed and delivered the certificates."""
     for request in requests:

@@ -13,7 +13,7 @@ from db.store import Store, Unit
 from pipelines import engine
 from pipelines.config import Plan
 from pipelines.generations import checked_folder, sweep
-from pipelines.train import Progress, Ready, RowsChangedError, build, read
+from pipelines.train import NothingToTrainError, Progress, Ready, RowsChangedError, build, read
 from recsys.ease import Ease, RefitNeededError
 from unlearning.data.downdate import Change, downdate
 
@@ -53,8 +53,17 @@ def _again(store: Store, backbone: Artifact, method: str | None, progress: Progr
             build(store, plan, progress=progress, ready=_ready(store, backbone, method))
         except RowsChangedError:
             continue
+        except NothingToTrainError:  # the last people left: a model of nobody is no model
+            _destroy_set(store, backbone.name)
         return
     raise NotFinishedError("rows keep changing while the backbone is made; run `lethe erase` again")
+
+
+def _destroy_set(store: Store, name: str) -> None:
+    with store.writing() as unit:
+        gone = [a for a in artifacts.all_on_disk(unit) if a.name == name and a.scope is not Scope.NONE]
+        artifacts.destroy_all(unit, [a for a in gone if KINDS[a.kind].rule is Rule.REBUILT])
+        unit.commit()
 
 
 def residual_verdict(store: Store, *, seed: int) -> list[Verdict]:

@@ -38,6 +38,10 @@ Progress = Callable[[str], AbstractContextManager[Bar]]
 SETTINGS = "settings.json"
 
 
+class NothingToTrainError(LetheError):
+    """The visible rows do not make a model: there are none, or nobody has some in both splits."""
+
+
 class RowsChangedError(NotFinishedError):
     """A backbone that was made beforehand no longer fits the visible rows."""
 
@@ -155,7 +159,7 @@ def read(store: Store) -> Data:
             recipes["random"].hash if "random" in recipes else "",
         )
     if not len(data.log):
-        raise LetheError("there are no visible interactions to train on; run `lethe ingest` first")
+        raise NothingToTrainError("there are no visible interactions to train on; run `lethe ingest` first")
     return data
 
 
@@ -215,7 +219,7 @@ def _text(item: Item) -> tuple[Any, ...]:
 def _warm(questions: HeldOut) -> HeldOut:
     warm = questions.take(questions.warm)
     if not len(warm.people):
-        raise LetheError("nobody has validation rows beside training rows; ingest more interactions")
+        raise NothingToTrainError("nobody has validation rows beside training rows; ingest more interactions")
     return warm
 
 

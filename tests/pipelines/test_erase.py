@@ -8,6 +8,7 @@ from safetensors.numpy import load_file
 
 from db import artifacts, requests
 from db.load import load_log
+from db.records import Scope
 from recsys.ease import EaseFitter, EaseSettings
 from tests.pipelines.commands import (
     OTHER,
@@ -179,3 +180,16 @@ def test_everything_that_must_be_gone_was_there_before(lethe):
     erased(lethe)
     assert holding() == []
     assert len(PEOPLE) - 1 == lethe.read("status")["counts"]["users"]
+
+
+def test_when_the_last_people_leave_no_model_stays(lethe, tmp_path):
+    everybody = "\n".join(PEOPLE)
+    assert lethe("forget", "user", "-", stdin=everybody.encode()).status == 0
+    done = lethe("erase", "--certificate", tmp_path / "c.json", "--json")
+    assert (done.status, len(done.json["requests"])) == (0, len(PEOPLE))
+    with lethe.store.reading() as unit:
+        assert [a.kind for a in artifacts.all_on_disk(unit) if a.scope is not Scope.NONE] == []
+        assert len(load_log(unit)) == 0
+    refused = lethe("recommend", "--all")
+    assert refused.status == 1
+    assert "nothing is trained" in refused.err

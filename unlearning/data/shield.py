@@ -5,9 +5,10 @@ This is CRAGRU's way to forget (retrieval without the rows), done so that no rea
 
 from collections.abc import Sequence
 
-from db import catalogue, jobs
+from db import jobs
 from db.load import load_log
 from db.records import ForgetRequest, Receipt, Selection, Verdict
+from db.requests import reveal
 from db.store import Store
 
 
@@ -28,21 +29,25 @@ class Shield:
         ]
 
     def audit(self, requests: Sequence[ForgetRequest]) -> list[Verdict]:
-        """Hidden people must have neither visible rows nor a stored list; everybody else's rows are the control."""
+        """Hidden people must have neither visible rows nor a stored list.
+
+        Control: with the requests' rows revealed, in a transaction that is rolled back, exactly they are seen again.
+        """
         whole = {r.user for r in requests if r.user and r.selection == Selection()}
-        with self._store.reading() as unit:
+        with self._store.writing() as unit:
             log = load_log(unit)
             seen = len(whole.intersection(log.users))
             lists = sum(jobs.stored_list(unit, user) is not None for user in whole)
-            visible = catalogue.counts(unit)["interactions"]
-        found = len(log) == visible > 0
+            reveal(unit, [r.id for r in requests])
+            shown = load_log(unit)
+        control = len(shown) - len(log) + len(shown.users) - len(log.users)
         return [
             Verdict(
                 "shield",
                 float(seen + lists),
                 0.0,
-                control=float(len(log)),
-                control_found=found,
+                control=float(control),
+                control_found=control == sum(r.rows for r in requests) + len(whole) > 0,
                 detail=f"{len(whole)} people, {len(log)} rows of others visible",
             )
         ]
