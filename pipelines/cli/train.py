@@ -69,10 +69,10 @@ def choices(settings: dict[str, Any]) -> str:
     choice = settings["weight_choice"]
     if choice is None:
         return lines[0]
-    plan = settings["plan"]
+    plan, uplift = settings["plan"], choice["uplift"]
     lines.append(
         f"weight of {plan['model']}: {settings['weight']:g}; NDCG@10 uplift over the backbone at {choice['best']:g} on "
-        f"{choice['people']} validation people: {choice['uplift']:+.4f} [{choice['low']:+.4f}, {choice['high']:+.4f}]"
+        f"{choice['people']} validation people: {uplift['mean']:+.4f} [{uplift['low']:+.4f}, {uplift['high']:+.4f}]"
     )
     if settings["weight"] == 0:
         lines.append("the interval includes 0: the model did not earn a weight, lists follow the backbone")
