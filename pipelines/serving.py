@@ -81,11 +81,11 @@ def load_recommender(store: Store, plan: Plan, *, weight: float | None = None) -
 
 def _weight(plan: Plan, chosen: Mapping[str, Any], given: float | None) -> float:
     """The fusion weight: as given, 0 without a scorer, else what was chosen for exactly this scorer and model."""
+    if given is not None and not 0 <= given <= 1:  # also where it is no number at all
+        raise LetheError(f"--weight {given} is no share; give a number from 0 to 1")
     if plan.scorer == "off":
         return 0.0
     if given is not None:
-        if not 0 <= given <= 1:  # also where it is no number at all
-            raise LetheError(f"--weight {given} is no share; give a number from 0 to 1")
         return given
     tuned = Plan(**chosen["plan"])
     for name in ("scorer", "model"):
