@@ -70,6 +70,9 @@ def demo(
     story.run("train", title="Settings are chosen on validation rows, then everything is fitted on all rows")
     story.run("recommend", "--all", "--out", lists, title="A batch for everybody, resumable after a kill")
     story.run("recommend", user, "--explain", title="One person's list, and the history it was made from")
+    story.run(
+        "recommend", user, "--weight", "0.3", title="The same with the language model's opinion at a weight of 0.3"
+    )
     story.run("forget", "user", user, "--dry-run", title="What a forget request would touch")
     story.run("forget", "user", user, title="Forget this person: hidden from every reader when the command returns")
     story.run("recommend", user, expect_refusal=True, title="Nobody can read this person's data any more")
