@@ -89,7 +89,7 @@ def demo(
 
 
 def _report(story: Story) -> str:
-    rows = [(f"lethe {name}", round(seconds, 1), outcome) for name, seconds, outcome in story.told]
+    rows = [(f"lethe {name}", round(seconds, 2), outcome) for name, seconds, outcome in story.told]
     total = sum(seconds for _, seconds, _ in story.told)
     files_left = sum(1 for path in story.root.rglob("*") if path.is_file())
     return "\n".join(

@@ -86,7 +86,7 @@ def erased(done: "Erased", documents: Sequence[dict[str, Any]], certificate: Pat
             head + about,
             table(("layer", "action", "artefact", "seconds"), receipts),
             table(("audit", "value", "limit", "control", "passed"), audits),
-            "limits: " + "; ".join(document["limits"]),
+            "\nlimits:\n" + "\n".join(f"- {limit}" for limit in document["limits"]),
         ]
     if certificate is not None:
         say(f"the subjects' certificates are in {certificate}; hand them over and delete the file")
