@@ -125,5 +125,8 @@ def test_the_embedded_model_takes_part(lethe):
     for one, other in zip(fused, alone, strict=True):
         assert len(set(rows_of(one))) == 10
         assert not set(rows_of(one)) & set(history(lethe, one["user"]).items)
-        assert rows_of(one) != rows_of(other)
+        assert [row["score"] for row in one["recommendations"]] != [row["score"] for row in other["recommendations"]]
+    judged = lethe.read(*words, "--weight", 1)
+    assert {one["origin"] for one in judged} == {"model"}
+    assert [rows_of(one) for one in judged] != [rows_of(other) for other in alone]
     assert lethe.read(*words, "--weight", 0.5) == fused
