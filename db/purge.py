@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from hashlib import sha256
 
 from sqlalchemy import Connection, delete, select, text, update
@@ -67,11 +66,6 @@ def scrub(store: Store, *, sleep: Callable[[float], None] = time.sleep) -> list[
         connection.exec_driver_sql("VACUUM")
         _checkpoint(connection, sleep)
     return []
-
-
-def delivered_at(unit: Unit, request: RequestId) -> datetime | None:
-    """When the request was closed."""
-    return unit.connection.scalar(select(forget_requests.c.erased_at).where(forget_requests.c.id == request))
 
 
 def _checkpoint(connection: Connection, sleep: Callable[[float], None]) -> None:

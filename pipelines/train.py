@@ -30,6 +30,7 @@ from retrieval.filters.base import HistoryFilter
 from retrieval.filters.hit_rate import HitRateFitter
 from retrieval.retrieve import Retriever, Source
 from retrieval.text import TextIndex
+from unlearning.data.retrain import retrain
 
 Bar = Callable[[int, int], None]
 Progress = Callable[[str], AbstractContextManager[Bar]]
@@ -135,8 +136,9 @@ def build(store: Store, plan: Plan, *, progress: Progress = quiet, ready: Ready 
     chosen = choose(job, frozen=ready.frozen if ready else None)
     with store.reading() as unit:
         seed = fresh_seed(plan.seed, artifacts.next_generation(unit, "backbone", plan.backbone))
+        served = artifacts.live(unit, "backbone", plan.backbone)
     started = time.perf_counter()
-    model = ready.model if ready else _refit(job, chosen, seed)
+    model = ready.model if ready else _refit(job, chosen, seed, served.seed if served else None)
     made = {"method": ready.method if ready else "retrain", **models.told(model)}
     made["seconds"] = round(ready.seconds if ready else time.perf_counter() - started, 4)
     drafts = [
@@ -223,10 +225,15 @@ def _warm(questions: HeldOut) -> HeldOut:
     return warm
 
 
-def _refit(job: Training, chosen: Chosen, seed: int) -> Backbone:
-    with job.progress(f"fit {job.plan.backbone} on all rows") as bar:
-        frozen = chosen.settings["backbone"]
-        return models.refit(job.plan.backbone, job.data.log, frozen, seed=seed, progress=bar)
+def _refit(job: Training, chosen: Chosen, seed: int, previous: int | None) -> Backbone:
+    name, frozen = job.plan.backbone, chosen.settings["backbone"]
+    with job.progress(f"fit {name} on all rows") as bar:
+        return retrain(
+            lambda log, own: models.refit(name, log, frozen, seed=own, progress=bar),
+            job.data.log,
+            seed=seed,
+            previous=previous,
+        )
 
 
 def _measured(job: Training, model: Backbone, questions: HeldOut) -> list[Draft]:
