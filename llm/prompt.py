@@ -24,7 +24,7 @@ RANKING = "ranking"
 """The key of the JSON answer: `{"ranking":[2,3,1]}`."""
 UNKNOWN_TITLE = "I don't know that title."
 
-NOTE = "A match from 0 to 9 tells how much of this history shares a candidate's genres and decade."
+NOTE = "A candidate ends in two digits from 0 to 9: how much of this history shares its genres / its decade."
 
 TITLE_CAP = 100
 GENRE_CAP = 24
@@ -108,18 +108,18 @@ def match(item: Item, genres: Mapping[str, int], decades: Mapping[str, int]) -> 
 
     >>> from db.records import ItemId
     >>> match(Item(ItemId("1"), "A", 1977, ("War", "Drama")), {"War": 80, "Drama": 40}, {"1970s": 100})
-    'genre match 6, era match 9'
+    '6/9'
     """
     known = _genres(item)
     genre = sum(genres.get(name, 0) for name in known) / max(1, len(known))
     era = decades.get(_decade(item.year), 0) if item.year is not None else 0
-    return f"genre match {min(9, int(genre // 10))}, era match {min(9, era // 10)}"
+    return f"{min(9, int(genre // 10))}/{min(9, era // 10)}"
 
 
 def _candidates(context: Context) -> list[str]:
     """Each candidate with its match to the history."""
     genres, decades = shares(context.history)
-    return [f"{describe(item)}: {match(item, genres, decades)}" for item in context.candidates]
+    return [f"{describe(item)} {match(item, genres, decades)}" for item in context.candidates]
 
 
 def _taste(context: Context) -> str:
@@ -134,8 +134,8 @@ def _taste(context: Context) -> str:
 def judge(context: Context) -> JudgePrompt:
     """One yes/no question for each candidate; everything they share is in the prefix."""
     return JudgePrompt(
-        prefix=f"{_taste(context)}Say {YES} or {NO} for the candidate.\n",
-        suffixes=tuple(f"Candidate: {candidate}. Like it?" for candidate in _candidates(context)),
+        prefix=f"{_taste(context)}Would they like the candidate? Answer {YES} or {NO}.\n",
+        suffixes=tuple(f"Candidate: {candidate}" for candidate in _candidates(context)),
     )
 
 

@@ -13,7 +13,7 @@ from llm import prompt
 from llm.tiny.corpus import Example, Turn
 
 SHORT = 256
-_FACTS = re.compile(r" \([^()\n]*\)(?=\n|: genre match)")
+_FACTS = re.compile(r" \([^()\n]*\)(?= \d/\d$|\n| \d/\d\n)")
 _FACT_WEIGHT = 0.5
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from db.errors import LetheError
 from db.records import Item, ItemId
+from db.titles import articles_first
 
 _COLUMNS = ("item_id", "movie_title", "release_year", "class")
 
@@ -25,7 +26,7 @@ def read_items(path: Path) -> tuple[Item, ...]:
 def _items(rows: Iterable[list[str]]) -> Iterator[Item]:
     for item, title, year, genres in rows:
         known = tuple(genre for genre in genres.split() if genre != "unknown")
-        yield Item(ItemId(item), title.strip(), int(year) if year.isdigit() else None, known)
+        yield Item(ItemId(item), articles_first(title), int(year) if year.isdigit() else None, known)
 
 
 def without(items: Iterable[Item], named: Collection[str]) -> tuple[Item, ...]:

@@ -57,8 +57,8 @@ class InventedTitles:
         words = (_ADJECTIVES[rng.integers(len(_ADJECTIVES))], _NOUNS[rng.integers(len(_NOUNS))])
         name = " ".join(word.capitalize() for word in words)
         extra = self._loose[rng.integers(len(self._loose))]
-        return (f"{name}, The", f"{name} of {extra}", f"{extra} and the {name}", f"{extra} {name}")[rng.integers(4)]
+        return (f"The {name}", f"{name} of {extra}", f"{extra} and the {name}", f"{extra} {name}")[rng.integers(4)]
 
     def _loose_words(self, rng: np.random.Generator) -> str:
         picked = [self._loose[place] for place in rng.integers(len(self._loose), size=rng.integers(2, 5))]
-        return " ".join(picked) + (", The" if rng.random() < 0.15 else "")
+        return ("The " if rng.random() < 0.15 else "") + " ".join(picked)

@@ -83,14 +83,12 @@ def test_candidates_carry_their_match_to_the_history_by_hand():
         Item(ItemId(str(n)), "A", 1995 if n < 10 else None, ("Crime",) if n < 5 else ("Drama",)) for n in range(20)
     ]
     candidates = (Item(ItemId("x"), "B", 1991, ("Crime", "Drama", "War")), NO_YEAR, BARE)
-    lines = [suffix.removesuffix(". Like it?") for suffix in prompt.judge(context(history, candidates)).suffixes]
-    assert lines == [
-        "Candidate: B (1991; Crime, Drama, War): genre match 3, era match 5",
-        "Candidate: Heat (Crime): genre match 2, era match 0",
-        "Candidate: Stalker: genre match 0, era match 0",
-    ]
-    everything = prompt.judge(context(history[:1], [history[0]])).suffixes[0]
-    assert everything == "Candidate: A (1995; Crime): genre match 9, era match 9. Like it?"
+    assert prompt.judge(context(history, candidates)).suffixes == (
+        "Candidate: B (1991; Crime, Drama, War) 3/5",
+        "Candidate: Heat (Crime) 2/0",
+        "Candidate: Stalker 0/0",
+    )
+    assert prompt.judge(context(history[:1], [history[0]])).suffixes == ("Candidate: A (1995; Crime) 9/9",)
 
 
 def test_profile_by_hand():
@@ -126,7 +124,7 @@ def test_a_title_cannot_open_a_turn_or_a_line(ask):
 def test_listwise_refuses_more_candidates_than_labels():
     with pytest.raises(LetheError, match="2 candidates but 1 labels"):
         prompt.listwise(context(), labels=["A"])
-    assert "\nB. Stalker: " in prompt.listwise(context())
+    assert "\nB. Stalker 0/0\n" in prompt.listwise(context())
 
 
 def test_in_the_real_vocabulary_outside_text_never_yields_a_special_token(qwen_tokenizer):

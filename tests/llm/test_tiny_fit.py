@@ -41,7 +41,7 @@ def test_the_tokenizer_is_the_same_every_time_and_splits_as_qwen_does(corpus, to
     tokenizer.save_pretrained(tmp_path)
     loaded = load_tokenizer(tmp_path)
     for text in (
-        "Candidate: 8½ (1963; Drama): genre match 3, era match 0. Like it?",
+        "Candidate: 8½ (1963; Drama) 3/0",
         "a\n\n b's 1234 (x)\n",
         "Misérables, Les",
     ):

@@ -45,7 +45,7 @@ def test_recbole_atomic_files(tmp_path):
     assert data.interactions.rows() == [("u1", "i1", 4.0, 881250949), ("u2", "i2", 3.0, 891717742)]
     assert data.items.rows() == [
         ("i1", "Toy Story", 1995, ["Animation", "Children's"], ""),
-        ("i2", "Butcher Boy, The", None, [], ""),
+        ("i2", "The Butcher Boy", None, [], ""),
     ]
 
 

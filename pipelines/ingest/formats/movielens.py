@@ -16,7 +16,7 @@ from pipelines.ingest.rejects import Rejects
 from pipelines.ingest.source import folder_files
 from pipelines.ingest.table import Table
 from pipelines.ingest.text import cleaned, shown
-from pipelines.ingest.titles import Title, split_title
+from db.titles import Title, split_title
 
 Reader = Callable[[Path, Limits, Rejects], tuple[Table, Table]]
 """Gives interactions and items; titles still carry their year."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from db.errors import LetheError
+from db.titles import articles_first
 from pipelines.ingest.columns import FILES, REQUIRED
 from pipelines.ingest.dataset import Raw
 from pipelines.ingest.limits import Limits
@@ -47,7 +48,7 @@ def read(folder: Path, limits: Limits, rejects: Rejects, kind: str = "recbole") 
     return Raw(
         kind,
         interactions=_atomic(folder / found[0], "interactions", limits, rejects),
-        items=Table(items.file, _plain_items(items.frame)),
+        items=Table(items.file, _plain_items(items.frame, limits)),
         users=_atomic(folder / f"{stem}.user", "users", limits, rejects) if f"{stem}.user" in names else None,
     )
 
@@ -81,7 +82,10 @@ def _with_genre_lists(frame: pl.DataFrame, several: bool) -> pl.DataFrame:
     return frame.with_columns(genres=genres.list.eval(pl.element().filter(~pl.element().is_in(_NO_GENRE))))
 
 
-def _plain_items(frame: pl.DataFrame) -> pl.DataFrame:
+def _plain_items(frame: pl.DataFrame, limits: Limits) -> pl.DataFrame:
+    title = pl.col("title")
+    short = pl.when(title.str.len_chars() <= limits.title_chars)
+    frame = frame.with_columns(title=short.then(title.map_elements(articles_first, pl.String)).otherwise(title))
     if "year" not in frame.columns:
         return frame
     year = pl.col("year")

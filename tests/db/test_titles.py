@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.ingest.titles import Title, split_title
+from db.titles import Title, split_title
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Film titles as MovieLens writes them: "Matrix, The (1999)"."""
+"""Film titles as MovieLens and RecBole write them, "Matrix, The (1999)", in the form people say: "The Matrix"."""
 
 import re
 from typing import NamedTuple
@@ -37,8 +37,17 @@ def split_title(text: str) -> Title:
     """
     found = _YEAR.search(text)
     if found is None or not text[: found.start()].strip():
-        return Title(_TRAILING_ARTICLE.sub(_article_first, text.strip()), None)
-    return Title(_TRAILING_ARTICLE.sub(_article_first, text[: found.start()].strip()), int(found["year"]))
+        return Title(articles_first(text), None)
+    return Title(articles_first(text[: found.start()]), int(found["year"]))
+
+
+def articles_first(name: str) -> str:
+    """A title without its year, as people say it.
+
+    >>> articles_first("Butcher Boy, The")
+    'The Butcher Boy'
+    """
+    return _TRAILING_ARTICLE.sub(_article_first, name.strip())
 
 
 def _article_first(found: re.Match[str]) -> str:
