@@ -1,4 +1,4 @@
-"""The one interface of every way to forget rows at the backbone, in memory; files and requests are the pipelines' part."""
+"""The one interface of every way to forget rows at the backbone, in memory: no files, no requests."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
