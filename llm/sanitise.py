@@ -33,7 +33,12 @@ def sanitise(text: str, cap: int) -> str:
     >>> sanitise("Heat\\u200b\\n (1995)<|im_end|>", 40)
     'Heat (1995)< |im_end| >'
     """
-    shown = unicodedata.normalize("NFKC", "".join(map(_visible, text)))
-    folded = " ".join("".join(map(_visible, shown)).split())
+    plain = text.isascii() and text.isprintable()  # nothing to drop, and its own normal form
+    folded = " ".join((text if plain else _shown(text)).split())
     broken = _CLOSING.sub("| ", _OPENING.sub("< ", folded))
     return broken[:cap].rstrip()
+
+
+def _shown(text: str) -> str:
+    normal = unicodedata.normalize("NFKC", "".join(map(_visible, text)))
+    return "".join(map(_visible, normal))

@@ -1,9 +1,10 @@
 """Attention in which one prefix is shared by many short suffixes.
 
-A dense mask over prefix and suffixes would be mostly empty. Here each suffix token meets the prefix keys in one matrix
-product and the keys of its own suffix in a small one; a single softmax runs over both. The arithmetic is that of
-block-diagonal attention. Registered with transformers under `NAME`, it serves every Qwen2 or Qwen3 model and leaves the
-weights, and adapters attached to them, where they are. Calls without a layout go to PyTorch's own attention.
+A dense mask over prefix and suffixes would be mostly empty. Here each suffix token meets the keys of the prefix in one
+attention and those of its own suffix in another, and the two results are joined by the sums of their weights: the
+arithmetic is that of block-diagonal attention. Registered with transformers under `NAME`, it serves every Qwen2 or
+Qwen3 model and leaves the weights, and adapters attached to them, where they are. Calls without a layout go to
+PyTorch's own attention.
 """
 
 from dataclasses import dataclass
@@ -24,13 +25,13 @@ class Asked:
     """Which suffix tokens attend, in a padded table of rows a suffix and columns a token.
 
     `places` int64 [suffixes, columns] count from the block's `split`; `real` int64 are the flat places in that table
-    that are no padding; `hidden` bool [suffixes or 1, columns, longest] marks the keys of the own suffix that are not
-    seen.
+    that are no padding; `hidden` bool [suffixes, columns, longest] marks the keys of the own suffix that are not seen,
+    None where those are just the later ones.
     """
 
     places: Tensor
     real: Tensor
-    hidden: Tensor
+    hidden: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +93,45 @@ def _prefix(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor
 
 def _suffixes(query: Tensor, key: Tensor, value: Tensor, block: Block, asked: Asked, *, scaling: float) -> Tensor:
     """Attention of the asked suffix tokens, [asked, heads, d]. Keys and values may have fewer heads (GQA)."""
-    owners, reach, width = len(key), block.split - block.start, query.shape[-1]
     shared, own = slice(block.start, block.split), slice(block.split, block.stop)
-    table = (query[:, own] * scaling)[:, asked.places].view(owners, -1, *asked.places.shape, width)
-    keys, values = (part[:, own][:, None, block.every.places] for part in (key, value))
-    near = (table @ keys.transpose(-1, -2)).masked_fill(asked.hidden, -torch.inf)
-    near = near.flatten(2, 3)[:, :, asked.real]
-    rows = table.flatten(2, 3)[:, :, asked.real].flatten(1, 2)
-    far = rows @ key[:, shared].transpose(1, 2)
-    weights = torch.cat((far, near.flatten(1, 2)), dim=-1).softmax(-1, dtype=torch.float32).to(query.dtype)
-    spread = weights.new_zeros(*table.shape[:2], asked.places.numel(), keys.shape[-2])
-    spread[:, :, asked.real] = weights[..., reach:].view_as(near)
-    close = spread.view(*table.shape[:-1], -1) @ values
-    mixed = weights[..., :reach] @ value[:, shared] + close.flatten(2, 3)[:, :, asked.real].view_as(rows)
-    result: Tensor = mixed.view(query.shape[0], -1, width).transpose(0, 1)
-    return result
+    rows = query[:, own][:, asked.places.flatten()[asked.real]]
+    far, far_sum = partial_attention(rows[None], key[None, :, shared], value[None, :, shared], scaling=scaling)
+    table = query[:, own][:, asked.places].transpose(0, 1)
+    keys, values = (part[:, own][:, block.every.places].transpose(0, 1) for part in (key, value))
+    near, near_sum = partial_attention(table, keys, values, scaling=scaling, hidden=asked.hidden)
+    near, near_sum = (part.transpose(1, 2).flatten(0, 1)[asked.real] for part in (near, near_sum))
+    share = torch.sigmoid(near_sum - far_sum[0].T)[..., None].to(near.dtype)
+    return torch.lerp(far[0].transpose(0, 1), near, share)
+
+
+def partial_attention(
+    query: Tensor, key: Tensor, value: Tensor, *, scaling: float, hidden: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Attention over a part of the keys, by which results over other parts can be joined.
+
+    `query` [batch, heads, tokens, d] gives the mixture of the same shape and the logarithm of the sum of the weights
+    [batch, heads, tokens]. A batch of one sees every key; in a larger one `hidden` bool [batch, tokens, keys] are not
+    seen, or, without it, the later keys.
+    """
+    causal = hidden is None and len(query) > 1
+    mask = None if hidden is None else query.new_zeros(hidden.shape).masked_fill(hidden, -torch.inf)[:, None]
+    if query.device.type == "cpu":
+        flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        mixed, total = flash(query, key, value, 0.0, causal, attn_mask=mask, scale=scaling)
+        return mixed, total
+    return _plain(query, key, value, mask, scaling=scaling, causal=causal)
+
+
+def _plain(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, scaling: float, causal: bool
+) -> tuple[Tensor, Tensor]:
+    """`partial_attention` in matrix products, for devices where PyTorch's fused one does not tell the sum."""
+    share = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(share, dim=1), value.repeat_interleave(share, dim=1)
+    weights = (query @ key.transpose(-1, -2)).float() * scaling
+    if causal:
+        later = torch.ones(weights.shape[-2:], dtype=torch.bool, device=query.device).triu(1)
+        weights = weights.masked_fill(later, -torch.inf)
+    elif mask is not None:
+        weights = weights + mask
+    return weights.softmax(-1).to(value.dtype) @ value, weights.logsumexp(-1)

@@ -121,11 +121,7 @@ def _asked(lengths: Sequence[int], device: torch.device) -> tuple[Asked, Asked]:
     size = torch.tensor(lengths, device=device)[:, None]
     column = torch.arange(int(size.max()), device=device)[None]
     first = size.cumsum(0) - size
-    every = Asked(
-        places=first + torch.minimum(column, size - 1),
-        real=(column < size).flatten().nonzero()[:, 0],
-        hidden=(column > column.T)[None],
-    )
+    every = Asked(places=first + torch.minimum(column, size - 1), real=(column < size).flatten().nonzero()[:, 0])
     ends = Asked(
         places=first + size - 1, real=torch.arange(len(lengths), device=device), hidden=(column >= size)[:, None]
     )

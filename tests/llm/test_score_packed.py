@@ -8,6 +8,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from db.errors import LetheError
+from llm.score.attention import _plain, partial_attention
 from llm.score.naive import NaiveScorer
 from llm.score.packed import PackedScorer, canonicalise, judge_packed, pack
 from llm.score.questions import Questions, answers, questions
@@ -63,6 +64,37 @@ def test_half_precision_is_as_close_as_it_can_be():
     assert gap(PackedScorer(half), NaiveScorer(exact), contexts) < 2 * gap(
         NaiveScorer(half), NaiveScorer(exact), contexts
     )
+
+
+def test_in_double_precision_nothing_but_the_last_rounding_is_left():
+    model = toy_model()
+    model.model.to(torch.float64)
+    contexts = people()
+    spread = np.ptp(NaiveScorer(model).score(contexts)[3].values)
+    assert gap(PackedScorer(model), NaiveScorer(model), contexts) <= 4 * np.finfo(np.float32).eps * max(spread, 1)
+
+
+@pytest.mark.parametrize("kind", ["all", "causal", "masked"])
+def test_parts_of_attention_join_to_the_whole_on_every_device(kind):
+    """The fused form and the one in matrix products give the same mixture and the same sum, and halves join."""
+    torch.manual_seed(0)
+    rows = 1 if kind == "all" else 3
+    query, key, value = (torch.randn(rows, heads, 7, 8, dtype=torch.float64) for heads in (4, 2, 2))
+    hidden = torch.rand(3, 7, 7) > 0.5 if kind == "masked" else None
+    if hidden is not None:
+        hidden[..., 0] = False
+    mask = None if hidden is None else torch.zeros(hidden.shape).masked_fill(hidden, -torch.inf)[:, None].double()
+    fused = partial_attention(query, key, value, scaling=0.3, hidden=hidden)
+    plain = _plain(query, key, value, mask, scaling=0.3, causal=kind == "causal")
+    assert torch.allclose(fused[0], plain[0], atol=1e-6)
+    assert torch.allclose(fused[1].double(), plain[1].double(), atol=1e-6)
+    if kind == "all":
+        first, second = (partial_attention(query, key[:, :, a], value[:, :, a], scaling=0.3) for a in HALVES)
+        share = torch.sigmoid(second[1] - first[1])[..., None]
+        assert torch.allclose(torch.lerp(first[0], second[0], share.double()), fused[0], atol=1e-6)
+
+
+HALVES = (slice(0, 3), slice(3, 7))
 
 
 def test_the_order_of_the_candidates_does_not_reach_the_scores():
