@@ -1,28 +1,51 @@
 """`lethe`: the entry point. Heavy libraries are imported by the command that needs them."""
 
 import sys
+from collections.abc import Callable
 
 import typer
+from click import Context
+from typer.core import TyperGroup
 
 from db.errors import LetheError
 from pipelines.cli import demo, doctor, erase, forget, ingest, recommend, status, train
 
+COMMANDS: dict[str, typer.Typer | Callable[..., None]] = {
+    "ingest": ingest.app,
+    "train": train.train,
+    "recommend": recommend.recommend,
+    "forget": forget.app,
+    "erase": erase.erase,
+    "status": status.status,
+    "verify": erase.verify,
+    "doctor": doctor.doctor,
+    "demo": demo.demo,
+}
+"""In the order of the way through, which is also the order of `lethe --help`."""
+
+
+class WayThrough(TyperGroup):
+    """Lists commands and groups of commands together; typer alone puts the groups last."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        """The names as `COMMANDS` has them."""
+        known = super().list_commands(ctx)
+        return [name for name in COMMANDS if name in known]
+
+
 app = typer.Typer(
     name="lethe",
+    cls=WayThrough,
     help="A recommender that can forget, and can prove it.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.add_typer(ingest.app, name="ingest")
-app.command()(train.train)
-app.command()(recommend.recommend)
-app.add_typer(forget.app, name="forget")
-app.command()(erase.erase)
-app.command()(status.status)
-app.command()(erase.verify)
-app.command()(doctor.doctor)
-app.command()(demo.demo)
+for name, command in COMMANDS.items():
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=name)
+    else:
+        app.command(name)(command)
 
 
 def main() -> None:
