@@ -12,7 +12,7 @@ from pipelines import certificate
 from pipelines.certificate import Document
 from pipelines.generations import sweep
 from pipelines.rebuild import rebuild, residual_verdict
-from pipelines.train import Progress, quiet
+from pipelines.training.job import Progress, quiet
 from unlearning.audit import lineage, residue
 from unlearning.data.shield import Shield
 

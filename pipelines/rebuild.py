@@ -13,7 +13,9 @@ from db.store import Store, Unit
 from pipelines import engine
 from pipelines.config import Plan
 from pipelines.generations import checked_folder, sweep
-from pipelines.train import NothingToTrainError, Progress, Ready, RowsChangedError, build, read
+from pipelines.train import Ready, build
+from pipelines.training.job import NothingToTrainError, Progress, RowsChangedError
+from pipelines.training.read import read
 from recsys.ease import Ease, RefitNeededError
 from unlearning.data.downdate import Change, downdate
 

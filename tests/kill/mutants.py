@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 
 from db import artifacts, catalogue, files, purge, requests
 from db.store import Store, Unit
-from pipelines import erase, generations, parts, train
+from pipelines import erase, generations, parts
 from pipelines.ingest import job
+from pipelines.training import job as training
 
 
 def rebuild_marked_first() -> None:
@@ -69,7 +70,7 @@ def registered_before_whole() -> None:
             unit.commit()
         return real(store, kind, name, write, origin)
 
-    train.draft = draft
+    training.draft = draft
 
 
 def written_in_place() -> None:

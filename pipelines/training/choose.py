@@ -1,0 +1,90 @@
+"""What validation rows decide: the backbone's settings, the quota of text neighbours, the model's weight."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from db.log import InteractionLog
+from db.records import Split
+from pipelines import models, tune
+from pipelines.generations import Draft
+from pipelines.training.job import NothingToTrainError, Training
+from recsys.candidates import Backbone
+from recsys.heldout import HeldOut, held_out
+from recsys.popularity import PopularityFitter
+from retrieval.categories import categories_of
+from retrieval.filters.base import HistoryFilter
+from retrieval.filters.hit_rate import HitRateFitter
+from retrieval.retrieve import Retriever, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What validation rows decided, and the filter that was measured on the way."""
+
+    settings: dict[str, Any]
+    drafts: tuple[Draft, ...]
+
+
+def choose(job: Training, *, frozen: dict[str, Any] | None = None) -> Chosen:
+    """Fit on training rows and choose on validation rows: the backbone's settings, the quota, the model's weight.
+
+    With `frozen` the backbone's settings are kept as they are, and only the others are chosen.
+    """
+    plan, log = job.plan, job.data.log
+    training, questions = log.only(Split.TRAIN), _warm(held_out(log, Split.VALID))
+    with job.progress(f"choose {plan.backbone} on validation rows") as bar:
+        if frozen is None:
+            model, frozen = models.choose(plan.backbone, log, questions, seed=plan.seed, progress=bar)
+        else:
+            model = models.refit(plan.backbone, training, frozen, seed=plan.seed, progress=bar)
+    share = tune.quota(model, job.text, questions, plan)
+    drafts = _measured(job, model, questions)
+    keep = _tuning_filter(job, training, {d.kind: job.store.root / d.path for d in drafts})
+    popularity = PopularityFitter().fit(training)
+    retriever = Retriever(model, job.text, popularity, share.share, Source(plan.retrieve))
+    settings = {
+        "plan": plan.model_dump(),
+        "split": job.data.split,
+        "backbone": frozen,
+        "quota": share.share,
+        "quota_choice": tune.told(share),
+        **_weight(job, retriever, keep, questions),
+    }
+    return Chosen(settings, tuple(drafts))
+
+
+def _warm(questions: HeldOut) -> HeldOut:
+    warm = questions.take(questions.warm)
+    if not len(warm.people):
+        raise NothingToTrainError("nobody has validation rows beside training rows; ingest more interactions")
+    return warm
+
+
+def _measured(job: Training, model: Backbone, questions: HeldOut) -> list[Draft]:
+    if job.plan.filter != "diversity":
+        return []
+    categories = categories_of(job.data.items, job.vectors(), seed=models.CATEGORY_SEED)
+    with job.progress("measure hit rates by category") as bar:
+        matrix = HitRateFitter(seed=job.plan.seed).fit(model, questions, categories, progress=bar)
+    return [job.draft_file("hit-rate", models.HIT_RATE, matrix.save, seed=job.plan.seed)]
+
+
+def _tuning_filter(job: Training, training: InteractionLog, where: dict[str, Path]) -> HistoryFilter:
+    weights = None
+    if job.plan.filter == "attention":
+        from retrieval.filters.attention_training import AttentionFitter
+
+        weights = AttentionFitter(seed=job.plan.seed).fit(job.vectors(), training.histories())
+    return models.history_filter(job.plan.filter, job.data.items, job.text, where, attention=weights)
+
+
+def _weight(job: Training, retriever: Retriever, keep: HistoryFilter, questions: HeldOut) -> dict[str, Any]:
+    plan = job.plan
+    if plan.scorer == "off":
+        return {"weight": 0.0, "weight_choice": None}
+    scorer = models.scorer(plan)
+    asked = tune.asked(job.data.items, retriever, keep, questions, plan)
+    with job.progress(f"choose the weight of {plan.model}") as bar:
+        choice = tune.weight(asked, scorer, plan, progress=bar)
+    return {"weight": choice.weight, "weight_choice": tune.told(choice)}
