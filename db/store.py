@@ -103,6 +103,15 @@ class Store:
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT", lethe_begin="") as connection:
             yield connection
 
+    def database_files(self) -> list[Path]:
+        """The SQLite file and what SQLite keeps beside it, wherever they lie; nothing where a server keeps the rows."""
+        if self.dialect != "sqlite":
+            return []
+        with self.autocommit() as connection:
+            names = [row[2] for row in connection.exec_driver_sql("PRAGMA database_list") if row[2]]
+        beside = [Path(name + tail) for name in names for tail in ("", "-journal", "-shm", "-wal")]
+        return [path for path in beside if path.exists()]
+
     def close(self) -> None:
         """Give back every connection."""
         self.engine.dispose()

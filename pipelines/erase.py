@@ -111,7 +111,8 @@ def _certify(
 def scan(store: Store, documents: Sequence[Document]) -> Verdict:
     """The residue audit for the people of these certificates; the certificates that wait for delivery are left out.
 
-    Of somebody who asked to forget some rows only the id rightly stays: then the salt alone is looked for.
+    A database that is a file is searched wherever it lies. Of somebody who asked to forget some rows the id rightly
+    stays: then the salt alone is looked for.
     """
     with store.reading() as unit:
         known = catalogue.stored_users(unit)
@@ -121,7 +122,7 @@ def scan(store: Store, documents: Sequence[Document]) -> Verdict:
     needles = [residue.needle(user, salt) for user, salt in gone]
     needles += [residue.secret(salt) for user, salt in subjects if user in known]
     skip = [certificate.pending_path(store.root, document["request"]) for document in documents]
-    found = residue.verdict(store.root, needles, skip=skip)
+    found = residue.verdict(store.root, needles, skip=skip, also=store.database_files())
     return replace(found, value=found.value + len(columns), detail="; ".join([*columns, found.detail]))
 
 

@@ -57,6 +57,15 @@ def test_opening_again_finds_everything(store):
     again.close()
 
 
+def test_the_files_of_the_database_are_known_where_it_has_any(store):
+    files = {path.name for path in store.database_files()}
+    assert files == (set() if store.dialect == "postgresql" else {"lethe.db"})
+    with store.reading() as unit:
+        catalogue.counts(unit)
+        opened = {path.name for path in store.database_files()}
+    assert opened == (set() if store.dialect == "postgresql" else {"lethe.db", "lethe.db-wal", "lethe.db-shm"})
+
+
 def test_items_are_added_updated_and_left_alone(store):
     renamed = Item(ItemId("i2"), "Fargo", 1996, ("Crime", "Thriller"))
     new = Item(ItemId("i5"), "Brazil")

@@ -99,6 +99,24 @@ def test_a_trace_across_two_blocks_is_found(tmp_path, monkeypatch):
     assert residue.scan(tmp_path, [residue.needle(PERSON)])
 
 
+def test_a_database_outside_the_root_is_searched_under_whatever_name(tmp_path):
+    root, elsewhere = tmp_path / "root", tmp_path / "people.of.2026"
+    root.mkdir()
+    sqlite_row(tmp_path, PERSON)
+    (tmp_path / "people.db").rename(elsewhere)
+    assert residue.scan(root, [residue.needle(PERSON)]) == []
+    found = residue.scan(root, [residue.needle(PERSON)], also=[elsewhere])
+    assert {finding.path for finding in found} == {str(elsewhere)}
+    assert {finding.what for finding in found} == {"a person's id", "bytes of a person's traces"}
+    assert residue.scan(root, [residue.needle(OTHER)], also=[elsewhere]) == []
+
+
+def test_a_database_inside_the_root_is_searched_once(tmp_path):
+    sqlite_row(tmp_path, PERSON)
+    needles = [residue.needle(PERSON)]
+    assert residue.scan(tmp_path, needles, also=[tmp_path / "people.db"]) == residue.scan(tmp_path, needles)
+
+
 def test_the_verdict_carries_a_control_in_every_format_and_leaves_no_trace_of_it(tmp_path):
     found = residue.verdict(tmp_path, [residue.needle(PERSON)])
     assert (found.passed, found.value, found.control) == (True, 0.0, 8.0)

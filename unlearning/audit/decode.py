@@ -11,6 +11,8 @@ from typing import Any
 PERSON_COLUMNS = frozenset({"user", "user_id", "users", "subject"})
 """Names under which a person's id is written, in every format."""
 
+_SQLITE = b"SQLite format 3\0"
+
 
 class UnreadableError(Exception):
     """A file is not what its name says."""
@@ -34,7 +36,10 @@ def _kind(path: Path) -> str:
         return "sqlite-side"
     if path.suffix == ".tmp":
         return "unknown"
-    return path.suffix or name
+    if path.suffix in _DECODERS:
+        return path.suffix
+    with path.open("rb") as file:  # a database may have any name: LETHE_DB gives it
+        return ".db" if file.read(len(_SQLITE)) == _SQLITE else path.suffix or name
 
 
 def _sqlite(path: Path) -> Iterator[str]:

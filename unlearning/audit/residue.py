@@ -1,4 +1,4 @@
-"""Looks for what is left of a person under the root: by type in every decoded format, and byte by byte.
+"""Looks for what is left of a person under the root and in a database elsewhere: by type, and byte by byte.
 
 A short id such as 42 occurs everywhere by chance, so ids are compared exactly where a format says that a value names a
 person, and searched as bytes only when the needle is long enough to mean something.
@@ -67,16 +67,23 @@ def _integers(user: str) -> list[bytes]:
     return [int(user).to_bytes(width, "little"), int(user).to_bytes(width, "big")]
 
 
-def scan(root: Path, needles: Iterable[Needle], *, skip: Iterable[Path] = ()) -> list[Finding]:
-    """Every place under `root` that still holds one of the needles, files that nothing understands included."""
+def scan(
+    root: Path, needles: Iterable[Needle], *, skip: Iterable[Path] = (), also: Iterable[Path] = ()
+) -> list[Finding]:
+    """Every place under `root`, or in the files `also`, that still holds one of the needles.
+
+    Files that nothing understands are findings too. Those under the root are named from there, others in full.
+    """
     wanted, left_out = list(needles), {path.resolve() for path in skip}
-    files = [path for path in sorted(root.rglob("*")) if path.is_file() and path.resolve() not in left_out]
-    return [finding for path in files for finding in _scan_file(path, path.relative_to(root).as_posix(), wanted)]
+    places = [(path, path.relative_to(root).as_posix()) for path in sorted(root.rglob("*"))]
+    places += [(path, str(path)) for path in also if not path.resolve().is_relative_to(root.resolve())]
+    files = [(path, name) for path, name in places if path.is_file() and path.resolve() not in left_out]
+    return [finding for path, name in files for finding in _scan_file(path, name, wanted)]
 
 
-def verdict(root: Path, needles: Sequence[Needle], *, skip: Iterable[Path] = ()) -> Verdict:
-    """The audit "residue": findings under the root, limit 0, with a control planted and found in every format."""
-    found = scan(root, needles, skip=skip)
+def verdict(root: Path, needles: Sequence[Needle], *, skip: Iterable[Path] = (), also: Iterable[Path] = ()) -> Verdict:
+    """The audit "residue": what `scan` finds, limit 0, with a control planted and found in every format."""
+    found = scan(root, needles, skip=skip, also=also)
     planted, seen = control(root)
     detail = "; ".join(f"{f.path}: {f.what}" for f in found[:5]) or f"{len(needles)} people, {planted} controls planted"
     return Verdict(
