@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from db import artifacts, catalogue, files, jobs, requests
 from db.artifacts import Artifact
@@ -20,6 +21,9 @@ from recsys.ease import Ease, RefitNeededError
 from unlearning.data.downdate import Change, downdate
 
 METHODS = ("downdate", "retrain")
+
+STORED_LISTS = "recommendations/stored lists"
+"""What a receipt calls the lists in the database that no batch under the root makes again."""
 
 _TRIES = 5
 
@@ -41,8 +45,7 @@ def rebuild(store: Store, batch: Sequence[ForgetRequest], method: str | None, pr
     sweep(store)
     _destroy_rest(store, newest)
     with store.writing() as unit:
-        _receipts(unit, batch, lost)
-        jobs.drop_lists_before(unit, newest)
+        _receipts(unit, batch, lost, jobs.drop_lists_before(unit, newest))
         requests.mark_step(unit, [r.id for r in batch], "rebuild", {"sets": len(old)})
         unit.commit()
 
@@ -161,16 +164,19 @@ def _destroy_rest(store: Store, newest: int) -> None:
         unit.commit()
 
 
-def _receipts(unit: Unit, batch: Sequence[ForgetRequest], lost: Sequence[Artifact]) -> None:
+def _receipts(unit: Unit, batch: Sequence[ForgetRequest], lost: Sequence[Artifact], dropped: int) -> None:
     made = [a for a in artifacts.all_on_disk(unit) if a.state == artifacts.LIVE and a.scope is not Scope.NONE]
+    unfit = "its batch does not fit what is trained now"
+    dropped_why = f"{dropped} rows made before the request; `lethe recommend --all` makes them again"
     for request in batch:
-        requests.add_receipt(unit, Receipt(request.id, "db", "hide", "interactions", exact=True, seconds=0.0))
+        done = partial(Receipt, request.id, exact=True, seconds=0.0)
+        requests.add_receipt(unit, done("db", "hide", "interactions"))
         for artifact in made:
             requests.add_receipt(unit, _receipt(request, artifact))
         for artifact in lost:
-            name, why = f"{artifact.kind}/{artifact.name}", "its batch does not fit what is trained now"
-            receipt = Receipt(request.id, "pipelines", "destroy", name, exact=True, seconds=0.0, detail=why)
-            requests.add_receipt(unit, receipt)
+            requests.add_receipt(unit, done("pipelines", "destroy", f"{artifact.kind}/{artifact.name}", detail=unfit))
+        if dropped:  # their batch was an export, or is lost: nothing has made them again
+            requests.add_receipt(unit, done("pipelines", "delete", STORED_LISTS, detail=dropped_why))
 
 
 def _receipt(request: ForgetRequest, artifact: Artifact) -> Receipt:

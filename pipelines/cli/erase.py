@@ -87,10 +87,22 @@ def erased(done: "Erased", documents: Sequence[dict[str, Any]], certificate: Pat
             table(("layer", "action", "artefact", "seconds"), receipts),
             table(("audit", "value", "limit", "control", "passed"), audits),
             "\nlimits:\n" + "\n".join(f"- {limit}" for limit in document["limits"]),
+            *_left_to_do(document),
         ]
     if certificate is not None:
         say(f"the subjects' certificates are in {certificate}; hand them over and delete the file")
     return "\n".join(parts)
+
+
+def _left_to_do(document: dict[str, Any]) -> list[str]:
+    """What only the user can do: files outside the root, and lists that no batch has made again."""
+    lines = [f"- beyond reach, written before the request: {path}" for path in document["exports_beyond_reach"]]
+    lines += [
+        f"- {receipt['artifact']} deleted: {receipt['detail']}"
+        for receipt in document["receipts"]
+        if receipt["action"] == "delete"
+    ]
+    return ["\nleft to you:\n" + "\n".join(lines)] if lines else []
 
 
 def verify(

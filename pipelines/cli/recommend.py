@@ -46,7 +46,7 @@ def recommend(
     """Recommend items from the visible history, with the set that was trained last.
 
     A batch is written in chunks and survives a kill; a file inside the root is rewritten by every later erase, one
-    outside is an export that no erase can reach.
+    outside is an export that no erase can reach: an erase then takes its lists out of the database.
 
     \b
     Examples:
