@@ -1,0 +1,90 @@
+"""Unlearning bias: a change that the oracle shows too is none, a change that it does not show is found."""
+
+import numpy as np
+import pytest
+
+from unlearning.audit.bias import biases, shuffled, strata, verdict
+
+PEOPLE, ITEMS, K = 120, 60, 20
+HISTORIES = [np.arange(1 + person // 4) for person in range(PEOPLE)]
+RELEVANT = [np.random.default_rng(person).choice(ITEMS, size=5, replace=False) for person in range(PEOPLE)]
+POPULARITY = np.arange(ITEMS)
+STRATA = strata(HISTORIES, RELEVANT, POPULARITY)
+
+
+def model(seed, good=0.5, people=None):
+    """Lists in which each relevant item is near the top with probability `good` (`people`: of these alone, else .5)."""
+    rng = np.random.default_rng(seed)
+    out = np.empty((PEOPLE, K), dtype=np.int64)
+    for person in range(PEOPLE):
+        share = good if people is None or person in people else 0.5
+        first = [item for item in RELEVANT[person].tolist() if rng.random() < share]
+        rest = [item for item in rng.permutation(ITEMS).tolist() if item not in first]
+        out[person] = (first + rest)[:K]
+    return out
+
+
+BEFORE = model(100, good=0.7)
+ORACLES = [model(seed) for seed in range(8)]
+
+
+def test_strata_by_hand():
+    histories = [np.array([1, 1, 1]), np.array([1, 2, 3]), np.array([4, 5]), np.array([0, 1, 2, 3])]
+    relevant = [np.array([0, 3]), np.array([1]), np.array([2, 3]), np.array([0, 1])]
+    found = {s.name: s for s in strata(histories, relevant, np.array([9, 8, 1, 2]), parts=2)}
+    assert found["activity 1/2"].people.tolist() == [True, False, True, False]
+    assert found["activity 2/2"].people.tolist() == [False, True, False, True]
+    unpopular, popular = found["popularity 1/2"], found["popularity 2/2"]
+    assert unpopular.people.tolist() == [True, False, True, False]
+    assert [wanted.tolist() for wanted in unpopular.relevant] == [[3], [2, 3]]
+    assert popular.people.tolist() == [True, True, False, True]
+    assert [wanted.tolist() for wanted in popular.relevant] == [[0], [1], [0, 1]]
+    lists = np.array([[3, 0], [0, 1], [0, 1], [1, 0]])
+    assert popular.ndcg(lists) == pytest.approx([1 / np.log2(3), 1 / np.log2(3), 1])
+
+
+def test_a_change_that_the_oracle_shows_too_is_no_bias():
+    """Everybody's NDCG falls by a good deal, as it does under the oracle."""
+    for found in biases(STRATA, BEFORE, model(50), ORACLES):
+        assert found.oracle_change < -0.05
+        assert abs(found.bias) <= found.limit
+    assert verdict(STRATA, BEFORE, model(50), ORACLES, seed=0).passed
+
+
+def test_the_bias_is_the_distance_to_the_oracles_mean():
+    (found,) = biases(STRATA[:1], BEFORE, model(50), ORACLES)
+    ndcg = [STRATA[0].ndcg(lists).mean() for lists in [model(50), *ORACLES]]
+    assert found.bias == pytest.approx(ndcg[0] - np.mean(ndcg[1:]))
+    assert found.limit == pytest.approx(2.36462 * np.std(ndcg[1:], ddof=1) * np.sqrt(9 / 8), rel=1e-4)
+
+
+def test_harm_to_one_stratum_alone_is_found_and_named():
+    most_active = set(range(90, 120))
+    found = verdict(STRATA, BEFORE, model(50, good=0.2, people=most_active), ORACLES, seed=0)
+    assert (found.void, found.passed) == (False, False)
+    assert found.detail.startswith("NDCG@10 of activity 4/4: 30 people")
+
+
+def test_a_gain_beyond_the_oracle_is_a_bias_too():
+    assert not verdict(STRATA, BEFORE, model(50, good=0.9), ORACLES, seed=0).passed
+
+
+def test_void_where_the_planted_harm_would_not_be_seen():
+    """Oracles that differ wildly make limits under which anything goes."""
+    wild = [model(seed, good=good) for seed, good in enumerate((0.0, 0.3, 1.0))]
+    found = verdict(STRATA, BEFORE, model(50), wild, seed=0)
+    assert (found.void, found.passed) == (True, False)
+
+
+def test_a_model_equal_to_a_deterministic_oracle_passes_and_any_other_does_not():
+    same = [ORACLES[0]] * 3
+    assert verdict(STRATA, BEFORE, ORACLES[0], same, seed=0).passed
+    assert not verdict(STRATA, BEFORE, ORACLES[1], same, seed=0).passed
+
+
+def test_shuffling_leaves_the_items_of_everybody_and_the_lists_of_the_others():
+    chosen = np.arange(PEOPLE) < 30
+    out = shuffled(BEFORE, chosen, seed=0)
+    assert (np.sort(out) == np.sort(BEFORE)).all()
+    assert (out[30:] == BEFORE[30:]).all()
+    assert (out[:30] != BEFORE[:30]).any(axis=1).all()

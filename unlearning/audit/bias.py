@@ -1,0 +1,138 @@
+"""Unlearning bias: did forgetting change the quality for people who asked for nothing, beyond what the oracle shows?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from db.errors import LetheError
+from db.records import Verdict
+from recsys.candidates import IntArray
+from recsys.metrics import PAD, evaluate
+from unlearning.audit.evidence import enough
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+K = 10
+"""The cut-off of the NDCG."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """Some of the people, bool [people], and those of their relevant items that belong to it."""
+
+    name: str
+    people: Bools
+    relevant: list[IntArray]
+    """One entry for each of the chosen people, none of them empty."""
+
+    def ndcg(self, lists: IntArray) -> Floats:
+        """NDCG@10 of each of the chosen people, from the lists [people, k] of all."""
+        return evaluate([row[row != PAD] for row in lists[self.people]], self.relevant, K).ndcg
+
+
+def strata(
+    histories: Sequence[IntArray], relevant: Sequence[IntArray], popularity: Ints, parts: int = 4
+) -> list[Stratum]:
+    """People by activity and relevant items by `popularity` [items], each in `parts` of one size, low to high.
+
+    A stratum of items holds the people who have a relevant item in it, and counts those items alone. Strata without
+    anybody are left out.
+    """
+    found = []
+    for place, chosen in enumerate(_parts(np.array([len(np.unique(h)) for h in histories]), parts), start=1):
+        mine = [relevant[person] for person in np.flatnonzero(chosen).tolist()]
+        found.append(Stratum(f"activity {place}/{parts}", chosen, mine))
+    for place, items in enumerate(_parts(popularity, parts), start=1):
+        kept = [np.asarray(wanted)[items[wanted]] for wanted in relevant]
+        some = np.array([len(wanted) > 0 for wanted in kept], dtype=np.bool_)
+        found.append(Stratum(f"popularity {place}/{parts}", some, [wanted for wanted in kept if len(wanted)]))
+    return [stratum for stratum in found if stratum.people.any()]
+
+
+def _parts(values: Ints, parts: int) -> list[Bools]:
+    place = np.empty(len(values), dtype=np.int64)
+    place[np.argsort(values, kind="stable")] = np.arange(len(values)) * parts // max(1, len(values))
+    return [place == part for part in range(parts)]
+
+
+@dataclass(frozen=True, slots=True)
+class Bias:
+    """One stratum's mean change in NDCG@10, the oracles' mean change, and the spread between oracles as a limit."""
+
+    stratum: str
+    people: int
+    change: float
+    oracle_change: float
+    limit: float
+
+    @property
+    def bias(self) -> float:
+        """The change beyond the oracle's, to nine decimals: what is left of equal sums is rounding."""
+        return round(self.change - self.oracle_change, 9)
+
+    @property
+    def excess(self) -> float:
+        """The size of the bias in units of its limit; infinite for a bias where the limit is 0."""
+        size = abs(self.bias)
+        return size / self.limit if self.limit > 0 else (0.0 if size == 0 else float("inf"))
+
+
+def biases(
+    groups: Sequence[Stratum], before: IntArray, after: IntArray, oracles: Sequence[IntArray], *, level: float = 0.95
+) -> list[Bias]:
+    """The bias of each stratum; lists are [people, k] of untouched people, who are the same in all.
+
+    Limit: were `after` another oracle, every stratum's bias would stay under its limit with probability `level`:
+    t(1 - (1 - level) / (2·strata), n - 1)·s·√(1 + 1/n), s the spread of the n oracles' means, n >= 3.
+    """
+    n = enough(len(oracles))
+    width = student.ppf(1 - (1 - level) / (2 * len(groups)), n - 1) * np.sqrt(1 + 1 / n)
+    found = []
+    for group in groups:
+        was, now = group.ndcg(before).mean(), group.ndcg(after).mean()
+        means = np.array([group.ndcg(lists).mean() for lists in oracles])
+        limit = float(width * means.std(ddof=1))
+        found.append(Bias(group.name, int(group.people.sum()), float(now - was), float(means.mean() - was), limit))
+    return found
+
+
+def verdict(
+    groups: Sequence[Stratum], before: IntArray, after: IntArray, oracles: Sequence[IntArray], *, seed: int
+) -> Verdict:
+    """The audit "bias": the stratum whose bias exceeds its limit most, or comes nearest to it.
+
+    Oracle's value: the largest distance of one oracle's mean from all oracles' mean there. Control: `after`, with the
+    lists of the least active people put in random order; void where that is not seen.
+    """
+    worst = max(biases(groups, before, after, oracles), key=lambda found: found.excess)
+    planted = max(biases(groups, before, shuffled(after, groups[0].people, seed=seed), oracles), key=_excess)
+    (group,) = (group for group in groups if group.name == worst.stratum)
+    means = np.array([group.ndcg(lists).mean() for lists in oracles])
+    told = f"{worst.people} people, change {worst.change:+.4f}, oracle's {worst.oracle_change:+.4f}"
+    return Verdict(
+        "bias",
+        abs(worst.bias),
+        worst.limit,
+        control=abs(planted.bias),
+        control_found=planted.excess > 1,
+        oracle=float(np.abs(means - means.mean()).max()),
+        detail=f"NDCG@{K} of {worst.stratum}: {told}; control: {planted.stratum} with a limit of {planted.limit:.4f}",
+    )
+
+
+def shuffled(lists: IntArray, people: Bools, *, seed: int) -> IntArray:
+    """The lists [people, k], those of the chosen people in random order."""
+    if not people.any():
+        raise LetheError("nobody was chosen whose list could be shuffled")
+    out = lists.copy()
+    out[people] = np.random.default_rng(seed).permuted(out[people], axis=1)
+    return out
+
+
+def _excess(found: Bias) -> float:
+    return found.excess
