@@ -8,7 +8,7 @@ from click import Context
 from typer.core import TyperGroup
 
 from db.errors import LetheError
-from pipelines.cli import demo, doctor, erase, forget, ingest, recommend, status, train
+from pipelines.cli import demo, doctor, erase, evaluate, forget, ingest, recommend, status, train
 
 COMMANDS: dict[str, typer.Typer | Callable[..., None]] = {
     "ingest": ingest.app,
@@ -18,6 +18,7 @@ COMMANDS: dict[str, typer.Typer | Callable[..., None]] = {
     "erase": erase.erase,
     "status": status.status,
     "verify": erase.verify,
+    "evaluate": evaluate.app,
     "doctor": doctor.doctor,
     "demo": demo.demo,
 }

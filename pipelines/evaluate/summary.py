@@ -1,0 +1,117 @@
+"""The tables: one for each backbone and protocol, one row a method, from finished cells alone."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipelines.evaluate import completeness, utility
+from pipelines.evaluate.cells import Cell
+from pipelines.evaluate.methods import NONE, ORACLE
+from pipelines.evaluate.panel import Panel, panels
+from pipelines.evaluate.run import Lab, Outcome, load_cells
+from pipelines.evaluate.times import times
+from pipelines.evaluate.world import World
+
+GRADES = {True: "exact", False: "not exact"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A method in one table; the parts are as their modules make them."""
+
+    method: str
+    seeds: int
+    grade: str
+    """exact, not exact, oracle, or none where nothing is forgotten."""
+    utility: dict[str, Any]
+    asked: dict[str, Any]
+    completeness: dict[str, dict[str, Any]]
+    times: dict[str, Any]
+    score_gap: float | None
+    """max |ΔS| against a refit, where the method claims to equal one."""
+    reranked: dict[str, Any] | None
+    facts: dict[str, Any]
+    """What the method told of its last request, with the first seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All methods for one backbone under one protocol."""
+
+    backbone: str
+    protocol: str
+    requests: int
+    forgotten_rows: int
+    forgotten_people: int
+    touched_people: int
+    oracle_spread: dict[str, float] | None
+    rows: tuple[Row, ...]
+
+
+def summarise(lab: Lab, outcome: Outcome) -> dict[str, Any]:
+    """Everything that a run found, as one JSON document."""
+    cells = load_cells(lab, outcome.specs)
+    drawn = {(spec.backbone, spec.protocol.name): spec for spec in outcome.specs}
+    tables = [_table(panel, lab.world(drawn[panel.backbone, panel.protocol])) for panel in panels(cells)]
+    split = lab.data.split
+    return {
+        "split": {"name": split.name, "id": split.id, "recipe": dict(split.recipe)},
+        "data_epoch": lab.data.epoch,
+        "people": len(lab.data.log.users),
+        "items": len(lab.data.log.items),
+        "interactions": len(lab.data.log),
+        "cells": {"finished": len(cells), "measured_now": outcome.measured, "left": outcome.left},
+        "not_applicable": list(outcome.not_applicable),
+        "failed": [{"cell": name, "error": error} for name, error in outcome.failed],
+        "tables": [asdict(table) for table in tables],
+    }
+
+
+def _table(panel: Panel, world: World) -> Table:
+    facts = panel.cells[0].facts
+    spread = utility.spread_of_oracles(panel)
+    return Table(
+        backbone=panel.backbone,
+        protocol=panel.protocol,
+        requests=facts["requests"],
+        forgotten_rows=facts["forgotten_rows"],
+        forgotten_people=facts["forgotten_people"],
+        touched_people=facts["touched_people"],
+        oracle_spread={"low": spread.low, "high": spread.high} if spread else None,
+        rows=tuple(_rows(panel, world)),
+    )
+
+
+def _rows(panel: Panel, world: World) -> Iterator[Row]:
+    for method in panel.methods:
+        cells = panel.of(method)
+        yield Row(
+            method=method,
+            seeds=len(cells),
+            grade=_grade(method, cells),
+            utility=utility.of_those_who_stay(panel, method),
+            asked=utility.of_those_who_asked(panel, method),
+            completeness=completeness.plain(completeness.columns(panel, method, world)),
+            times=asdict(times(panel, method)),
+            score_gap=max((c.facts["score_gap"] for c in cells if "score_gap" in c.facts), default=None),
+            reranked=_reranked(panel, method),
+            facts=cells[0].facts.get("method", {}),
+        )
+
+
+def _grade(method: str, cells: Sequence[Cell]) -> str:
+    if method in (ORACLE, NONE):
+        return method
+    return GRADES[all(cell.facts["exact"] for cell in cells)]
+
+
+def _reranked(panel: Panel, method: str) -> dict[str, Any] | None:
+    cells = [cell for cell in panel.of(method) if "rerank" in cell.facts]
+    if not cells:
+        return None
+    origins = Counter[str]()
+    for cell in cells:
+        origins.update(cell.facts["rerank"]["origins"])
+    told = utility.of_those_who_stay(panel, method, utility.RERANKED)
+    return {**told, "origins": dict(origins), "fallbacks": origins["fallback"]}
