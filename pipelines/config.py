@@ -18,7 +18,7 @@ ScorerName = Literal["packed", "listwise", "generate", "off"]
 class Plan(BaseModel):
     """What `lethe train` builds and `lethe recommend` uses; stored with the settings that were chosen under it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     backbone: BackboneName = "lightgcn"
     retrieve: RetrieveName = "hybrid"
@@ -70,4 +70,4 @@ def _first(error: ValidationError, source: str, given: dict[str, Any]) -> str:
     where = f"--{key.replace('_', '-')}" if key in given else f"{source}: {key}"
     if problem["type"] == "extra_forbidden":
         return f"{where} is no setting; known: {', '.join(Plan.model_fields)}"
-    return f"{where} is {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+    return f"{where} is {problem['input']!r:.60}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
