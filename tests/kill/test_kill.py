@@ -46,15 +46,18 @@ def test_every_point_there_is(world: World, case: Case) -> None:
 def test_any_moment(world: World, case: Case) -> None:
     cases.points_of(world, case)
     rng = random.Random(f"moments of {case.name}")
-    seconds = max(_timed(world, case, None)[1] for _ in range(2))
+    seconds = min(_timed(world, case, None)[1] for _ in range(2))
     hits = 0
-    for _ in range(TIMED):
-        world.begin(case.pristine)
-        ended, _ = _timed(world, case, rng.uniform(0.3, 0.95) * seconds)
-        hits += ended is not None
-        if ended is not None:
-            cases.examine(world, case, ended)
-    assert hits > 0, "no kill was effective: every process ended before it"
+    for _ in range(3 * TIMED):
+        ended, took = _timed(world, case, rng.uniform(0.3, 0.95) * seconds)
+        if ended is None:
+            seconds = min(seconds, took)  # the machine is faster than it was
+            continue
+        cases.examine(world, case, ended)
+        hits += 1
+        if hits == TIMED:
+            break
+    assert hits == TIMED, f"{hits} kills were effective: the other processes ended before them"
 
 
 def _kill_at_chosen(world: World, case: Case, count: int) -> int:
