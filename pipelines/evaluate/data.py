@@ -16,7 +16,16 @@ from db.log import InteractionLog
 from db.records import Item
 from db.store import Store
 from pipelines.evaluate.keep import StoreKeeper
-from pipelines.evaluate.split import NAMES, PAPER, Data, EvaluationSplit, ResplitError, resplit, with_split
+from pipelines.evaluate.split import (
+    NAMES,
+    PAPER,
+    Data,
+    EvaluationSplit,
+    ResplitError,
+    plain_recipe,
+    resplit,
+    with_split,
+)
 from recsys.splits import SplitRecipe
 
 ROWS, RECIPE = "split.parquet", "split.json"
@@ -31,14 +40,14 @@ def read(store: Store, name: str, *, recipe: SplitRecipe | None = None) -> Data:
     if name not in NAMES:
         raise LetheError(f"split {name!r} is unknown: choose one of {', '.join(NAMES)}")
     epoch, log, items, recorded = _read(store, name)
-    made_by = asdict(recipe) if recipe else recorded
+    made_by = plain_recipe(asdict(recipe)) if recipe else recorded
     keeper = StoreKeeper(store, epoch)
     folder = keeper.find(f"split-{name}")
     if folder is not None:
         return _stored(folder, log, epoch, items, made_by)
     if name == "paper":
         log = resplit(log, recipe or PAPER)
-    elif not _same(made_by, recorded):
+    elif made_by != recorded:
         raise ResplitError(f"split {name} was made by {recorded}, not by {made_by}: a split is made once")
     data = with_split(log, name, made_by, epoch=epoch, items=items)
     keeper.keep(f"split-{name}", lambda folder: _write(folder, data), {"split": data.split.id, "name": name})
@@ -53,10 +62,10 @@ def _read(store: Store, name: str) -> tuple[int, InteractionLog, tuple[Item, ...
     if not len(log):
         raise LetheError("there are no visible interactions to evaluate on; run `lethe ingest` first")
     if name == "paper":
-        return epoch, log, items, asdict(PAPER)
+        return epoch, log, items, plain_recipe(asdict(PAPER))
     if name not in recipes:
         raise LetheError(f"the rows carry no {name} split (it needs timestamps); choose --split paper or random")
-    return epoch, log, items, recipes[name].recipe
+    return epoch, log, items, plain_recipe(recipes[name].recipe)
 
 
 def _stored(
@@ -64,7 +73,7 @@ def _stored(
 ) -> Data:
     known: dict[str, Any] = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
     split = EvaluationSplit(known["name"], known["recipe"], known["id"])
-    if not _same(split.recipe, made_by):
+    if split.recipe != made_by:
         raise ResplitError(f"split {split.name} was made by {split.recipe}, not by {made_by}: a split is made once")
     frame = pl.read_parquet(folder / ROWS)
     codes = frame["split"].to_numpy().astype(np.uint8)
@@ -84,10 +93,3 @@ def _write(folder: Path, data: Data) -> None:
     }
     pl.DataFrame(columns).write_parquet(folder / ROWS)
     files.write_json(folder / RECIPE, {"name": data.split.name, "recipe": dict(data.split.recipe), "id": data.split.id})
-
-
-def _same(a: Mapping[str, object], b: Mapping[str, object]) -> bool:
-    def _plain(recipe: Mapping[str, object]) -> dict[str, object]:
-        return {key: list(value) if isinstance(value, list | tuple) else value for key, value in recipe.items()}
-
-    return _plain(a) == _plain(b)

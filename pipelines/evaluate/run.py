@@ -17,7 +17,7 @@ from pipelines.evaluate.cell import measure
 from pipelines.evaluate.fits import Fits
 from pipelines.evaluate.guard import Guard, LeakError
 from pipelines.evaluate.keep import Keeper
-from pipelines.evaluate.methods import NONE, ORACLE, Fitting, Method, applicable
+from pipelines.evaluate.methods import ALL, NONE, ORACLE, Fitting, Method, applicable
 from pipelines.evaluate.protocols import protocol
 from pipelines.evaluate.rerank import Reranker
 from pipelines.evaluate.settings import chosen, read_document
@@ -51,6 +51,11 @@ class Grid:
     quick: bool = False
 
     def __post_init__(self) -> None:
+        for backbone in self.backbones:
+            if backbone not in ALL:
+                raise LetheError(f"backbone {backbone!r} is unknown: choose among {', '.join(ALL)}")
+        for name in self.protocols:
+            protocol(name, self.draw)
         if self.seeds < 1 or self.oracles < 3:
             raise LetheError(f"{self.seeds} seeds and {self.oracles} oracles: at least 1 seed and 3 oracles are needed")
 
@@ -120,17 +125,18 @@ def run(lab: Lab, grid: Grid, *, minutes: float | None = None) -> Outcome:
 def plan(lab: Lab, grid: Grid) -> tuple[list[Spec], list[str]]:
     """Every cell of the grid, oracles first, and the pairs of method and backbone that do not exist."""
     specs: list[Spec] = []
-    missing: list[str] = []
     names = [NONE, *(name for name in grid.methods if name not in (NONE, ORACLE))]
+    exists = {
+        (backbone, name): applicable(lab.methods, name, backbone) for backbone in grid.backbones for name in names
+    }
     for backbone in grid.backbones:
-        there = [name for name in names if applicable(lab.methods, name, backbone)]
-        missing += [f"{backbone}/{name}" for name in names if name not in there]
+        there = [name for name in names if exists[backbone, name]]
         settings, rerank = _settings(lab, grid, backbone), _rerank(lab, grid, backbone)
         for asked in (protocol(name, grid.draw) for name in grid.protocols):
             drawn = [(ORACLE, seed) for seed in range(grid.oracles)]
             drawn += [(name, seed) for seed in range(grid.seeds) for name in there]
             specs += [Spec(lab.data.split.id, backbone, settings, asked, *one, rerank) for one in drawn]
-    return specs, missing
+    return specs, [f"{backbone}/{name}" for (backbone, name), known in exists.items() if not known]
 
 
 def load_cells(lab: Lab, specs: Sequence[Spec]) -> list[cells.Cell]:

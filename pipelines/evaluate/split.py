@@ -57,7 +57,13 @@ def with_split(
     log: InteractionLog, name: str, recipe: Mapping[str, object], *, epoch: int, items: tuple[Item, ...] = ()
 ) -> Data:
     """The log with the split that its rows carry, under its id."""
-    return Data(epoch, log, items, EvaluationSplit(name, recipe, _id(recipe, epoch, log)))
+    plain = plain_recipe(recipe)
+    return Data(epoch, log, items, EvaluationSplit(name, plain, _id(plain, epoch, log)))
+
+
+def plain_recipe(recipe: Mapping[str, object]) -> dict[str, object]:
+    """The recipe as JSON reads it back."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in recipe.items()}
 
 
 def resplit(log: InteractionLog, recipe: SplitRecipe) -> InteractionLog:
@@ -71,7 +77,7 @@ def paper_split(log: InteractionLog, *, epoch: int, items: tuple[Item, ...] = ()
 
 
 def _id(recipe: Mapping[str, object], epoch: int, log: InteractionLog) -> str:
-    digest = hashlib.sha256(json.dumps({**recipe, "data_epoch": epoch}, sort_keys=True, default=list).encode())
+    digest = hashlib.sha256(json.dumps({**recipe, "data_epoch": epoch}, sort_keys=True).encode())
     pairs = log.user * len(log.items) + log.item
     order = np.argsort(pairs, kind="stable")
     digest.update(pairs[order].astype("<i8").tobytes())

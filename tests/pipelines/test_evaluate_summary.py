@@ -106,7 +106,7 @@ def test_the_document_is_json_and_its_text_names_every_method(found):
     text = told(again)
     for word in ("oracle x3", "none x2", "shield", "downdate", "of oracle", document["split"]["id"]):
         assert word in text
-    assert [line for line in text.splitlines() if line.startswith("none")][0].count("over") >= 2
+    assert next(line for line in text.splitlines() if line.startswith("none")).count("over") >= 2
 
 
 class Leaky:
