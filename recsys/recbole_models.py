@@ -110,7 +110,7 @@ class RecBoleFitter:
             user_rows, item_vectors = model.rows()
             watch(epoch, user_rows, item_vectors)
             folds = fold_vectors(log, user_rows, item_vectors)
-            backbone = ItemVectors(self._settings.model, log.items, item_vectors, folds)
+            backbone = ItemVectors(self._settings.model, log.items, item_vectors, folds, model.ego_items())
             if validation is None:
                 return Trained(backbone, epoch)
             best.offer(epoch, float(served(backbone, validation, 10).ndcg.mean()), backbone)
@@ -196,6 +196,9 @@ class BPR(bpr.BPR):  # type: ignore[misc]
         """Copies of the user rows and item vectors."""
         return _array(self.user_embedding.weight), _array(self.item_embedding.weight)
 
+    def ego_items(self) -> None:
+        """None: the item vectors are the rows of layer 0 themselves."""
+
 
 class LightGCN(lightgcn.LightGCN):  # type: ignore[misc]
     """RecBole's LightGCN (He et al. 2020) with a CSR adjacency; loss and initialisation are RecBole's.
@@ -220,6 +223,10 @@ class LightGCN(lightgcn.LightGCN):  # type: ignore[misc]
         with torch.no_grad():
             users, items = self.forward()
         return _array(users), _array(items)
+
+    def ego_items(self) -> FloatArray:
+        """A copy of the item rows of layer 0, which the vectors are propagated from."""
+        return _array(self.item_embedding.weight)
 
 
 MODELS: dict[str, type[BPR] | type[LightGCN]] = {"bpr": BPR, "lightgcn": LightGCN}

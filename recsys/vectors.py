@@ -27,20 +27,28 @@ class ItemVectors:
     """Scores are inner products of `item_vectors` [items, d] with a user vector folded in from the history.
 
     The user vector is the mean of `fold_vectors` [items, d] over the distinct items of the history, so that it
-    needs nothing but the history and item tensors.
+    needs nothing but the history and item tensors. `ego_vectors`, where a graph model has them, are the rows of layer
+    0 that its item vectors were propagated from; scores do not use them.
     """
 
     def __init__(
-        self, name: str, items: tuple[ItemId, ...], item_vectors: FloatArray, fold_vectors: FloatArray
+        self,
+        name: str,
+        items: tuple[ItemId, ...],
+        item_vectors: FloatArray,
+        fold_vectors: FloatArray,
+        ego_vectors: FloatArray | None = None,
     ) -> None:
-        if not item_vectors.shape == fold_vectors.shape == (len(items), item_vectors.shape[-1]):
-            raise ValueError(f"{len(items)} items but tensors {item_vectors.shape} and {fold_vectors.shape}")
-        if not (np.isfinite(item_vectors).all() and np.isfinite(fold_vectors).all()):
+        tensors = [t for t in (item_vectors, fold_vectors, ego_vectors) if t is not None]
+        if any(t.shape != (len(items), item_vectors.shape[-1]) for t in tensors):
+            raise ValueError(f"{len(items)} items but tensors {', '.join(str(t.shape) for t in tensors)}")
+        if not all(np.isfinite(t).all() for t in tensors):
             raise LetheError(f"{name} has vectors that are not finite: train it with a smaller learning rate")
         self.name = name
         self.items = items
         self.item_vectors = item_vectors
         self.fold_vectors = fold_vectors
+        self.ego_vectors = ego_vectors
 
     def settings(self) -> dict[str, object]:
         """What the manifest records beside seed, data epoch and the fitter's settings."""
@@ -61,8 +69,10 @@ class ItemVectors:
         return candidates_from(self.scores, histories, exclude, k)
 
     def save(self, folder: Path) -> None:
-        """Write both item tensors and ids to an existing, empty folder."""
+        """Write the item tensors and ids to an existing, empty folder."""
         tensors = {"item_vectors": self.item_vectors, "fold_vectors": self.fold_vectors}
+        if self.ego_vectors is not None:
+            tensors["ego_vectors"] = self.ego_vectors
         save_file({key: np.ascontiguousarray(t) for key, t in tensors.items()}, folder / FILE, {"name": self.name})
         ItemRows(self.items).save(folder)
 
@@ -72,7 +82,8 @@ class ItemVectors:
         with safe_open(folder / FILE, framework="numpy") as stored:
             name = str(stored.metadata()["name"])
             item_vectors, fold_vectors = stored.get_tensor("item_vectors"), stored.get_tensor("fold_vectors")
-        return cls(name, ItemRows.load(folder).ids, item_vectors, fold_vectors)
+            ego_vectors = stored.get_tensor("ego_vectors") if "ego_vectors" in stored.keys() else None  # noqa: SIM118
+        return cls(name, ItemRows.load(folder).ids, item_vectors, fold_vectors, ego_vectors)
 
 
 def fold_vectors(log: InteractionLog, user_rows: FloatArray, item_vectors: FloatArray) -> FloatArray:
