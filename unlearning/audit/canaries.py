@@ -100,7 +100,7 @@ def ease_by_downdate(log: InteractionLog, settings: EaseSettings) -> Callable[[I
     whole, histories = EaseFitter(settings).fit(log), log.histories()
     lengths = np.bincount(log.user, minlength=len(log.users))
 
-    def fit(part: InteractionLog, _seed: int) -> Ease:
+    def _fit(part: InteractionLog, _seed: int) -> Ease:
         left = np.bincount(part.user, minlength=len(log.users))
         if part.users != log.users or ((left != lengths) & (left != 0)).any():
             raise ValueError("this fit takes the log without whole people, and keeps its user rows")
@@ -111,4 +111,4 @@ def ease_by_downdate(log: InteractionLog, settings: EaseSettings) -> Callable[[I
             return EaseFitter(settings).fit(part)
         return model
 
-    return fit
+    return _fit
