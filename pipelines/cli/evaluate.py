@@ -64,6 +64,9 @@ def forgetting(
     minutes: Annotated[
         float | None, typer.Option("--minutes", min=0, help="Begin no cell that would end later.")
     ] = None,
+    membership: Annotated[
+        str | None, typer.Option("--membership", help="Attack canaries: people or planted (many trainings).")
+    ] = None,
     root: Root = ROOT,
     as_json: Json = False,
 ) -> None:
@@ -83,6 +86,7 @@ def forgetting(
     from pipelines.evaluate.keep import StoreKeeper
     from pipelines.evaluate.methods import METHODS
     from pipelines.evaluate.run import Grid, Lab, run
+    from pipelines.evaluate.shadows import Inquiry
     from pipelines.evaluate.summary import summarise
 
     store = open_store(root)
@@ -94,6 +98,7 @@ def forgetting(
         oracles=oracles,
         draw=draw,
         quick=quick,
+        inquiry=Inquiry(membership) if membership else None,
     )
     data = read(store, split)
     reranker = _reranker(data, scorer, model, people)
@@ -101,9 +106,10 @@ def forgetting(
     outcome = run(lab, grid, minutes=minutes)
     found = summarise(lab, outcome)
     emit(found, as_json=as_json, text=lambda: told(found))
-    if outcome.left or outcome.failed:
-        say(f"{outcome.left} cells left, {len(outcome.failed)} failed; run the same command again")
-        raise typer.Exit(75 if outcome.left else 1)
+    done = outcome.done
+    if done.left or done.failed:
+        say(f"{done.left} cells left, {len(done.failed)} failed; run the same command again")
+        raise typer.Exit(75 if done.left else 1)
 
 
 def _reranker(data: "Data", scorer: str | None, model: str | None, people: int | None) -> "Reranker | None":
@@ -125,6 +131,8 @@ def told(found: dict[str, Any]) -> str:
         f"{found['items']} items, {found['interactions']} interactions"
     ]
     parts += [_table(one) for one in found["tables"]]
+    if found["membership"]:
+        parts.append(_membership(found["membership"]))
     if found["not_applicable"]:
         parts.append("no such method: " + ", ".join(found["not_applicable"]))
     parts += [f"failed: {one['cell']}: {one['error']}" for one in found["failed"]]
@@ -187,6 +195,17 @@ def _reranked_row(row: dict[str, Any], use: dict[str, Any]) -> Sequence[object]:
         use["fallbacks"],
         row["times"]["rerank_a_person"],
     )
+
+
+def _membership(found: Sequence[dict[str, Any]]) -> str:
+    headers = ("membership of", "backbone", "canaries", "audit", "value", "limit", "forgot nothing", "oracle", "")
+    return table(headers, [_attacked(one, verdict) for one in found for verdict in one["verdicts"]])
+
+
+def _attacked(one: dict[str, Any], v: dict[str, Any]) -> Sequence[object]:
+    end = "void" if v["void"] else "ok" if v["passed"] else "over"
+    who = (one["method"], one["backbone"], one["canaries"], v["audit"])
+    return (*who, v["value"], v["limit"], v["control"], v["oracle"], end)
 
 
 def _interval(found: dict[str, float] | None) -> str:

@@ -1,6 +1,5 @@
 """Cells of one backbone and protocol side by side: the same people in the same order, whatever the method."""
 
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,10 +69,3 @@ class Panel:
 def before(where: pl.Expr) -> Slice:
     """The same people before anybody asked."""
     return Slice(BEFORE, View.SERVED, where)
-
-
-def panels(cells: Sequence[Cell], keep: Callable[[Cell], bool] = lambda cell: True) -> Iterator[Panel]:
-    """One panel for each backbone and protocol, in the order of the cells."""
-    keys = dict.fromkeys((c.backbone, c.protocol) for c in cells if keep(c))
-    for backbone, protocol in keys:
-        yield Panel(backbone, protocol, tuple(c for c in cells if (c.backbone, c.protocol) == (backbone, protocol)))

@@ -4,36 +4,27 @@ import os
 import platform
 import secrets
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from db import files
-from db.errors import LetheError, NotFinishedError
-from db.records import Split
-from pipelines.evaluate import cells
+from db.errors import LetheError
+from pipelines.evaluate import cells, weight
+from pipelines.evaluate import shadows as shadows_of
 from pipelines.evaluate.cell import measure
 from pipelines.evaluate.fits import Fits
-from pipelines.evaluate.guard import Guard, LeakError
+from pipelines.evaluate.guard import Guard
 from pipelines.evaluate.keep import Keeper
 from pipelines.evaluate.methods import ALL, NONE, ORACLE, Fitting, Method, applicable
 from pipelines.evaluate.protocols import protocol
 from pipelines.evaluate.rerank import Reranker
-from pipelines.evaluate.settings import chosen, read_document
+from pipelines.evaluate.settings import chosen
+from pipelines.evaluate.shadows import Inquiry, Plain, Shadow
 from pipelines.evaluate.spec import Spec
-from pipelines.evaluate.split import Data, ResplitError
+from pipelines.evaluate.split import Data
+from pipelines.evaluate.tasks import Bars, Done, Task, work
 from pipelines.evaluate.world import World, draw
-from recsys.heldout import held_out
 from unlearning.data.base import Progress
-
-
-class Bars(Protocol):
-    """Opens a progress bar under a label."""
-
-    def __call__(self, label: str) -> AbstractContextManager[Progress]:
-        """One bar."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +40,8 @@ class Grid:
     draw: int = 0
     """Seed of what is forgotten, the same for every training."""
     quick: bool = False
+    inquiry: Inquiry | None = None
+    """Membership inference, where it is asked for."""
 
     def __post_init__(self) -> None:
         for backbone in self.backbones:
@@ -62,15 +55,12 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How far a run came."""
+    """The cells of a grid, the shadow trainings of its inquiry, how far the run came, and pairs that do not exist."""
 
     specs: tuple[Spec, ...]
-    measured: int
-    skipped: int
-    left: int
+    shadows: tuple[Shadow, ...]
+    done: Done
     not_applicable: tuple[str, ...]
-    failed: tuple[tuple[str, str], ...] = ()
-    """Cells that ended in an error of the method, with what it said: they are measured again by the next run."""
 
 
 @dataclass(slots=True)
@@ -97,29 +87,15 @@ class Lab:
 
 
 def run(lab: Lab, grid: Grid, *, minutes: float | None = None) -> Outcome:
-    """Measure every cell that is not kept yet, in the order of the grid.
+    """Measure every cell that is not kept yet, in the order of the grid, then the shadows of its inquiry.
 
-    With `minutes`, no cell is begun that would likely end later (judged by the longest so far on its backbone).
+    With `minutes`, no cell is begun that would likely end later.
     """
-    started, longest = time.monotonic(), dict[str, float]()
+    until = None if minutes is None else time.monotonic() + minutes * 60
     specs, missing = plan(lab, grid)
-    open_cells = [spec for spec in specs if lab.keeper.find(spec.name) is None]
-    done, failed = 0, list[tuple[str, str]]()
-    for spec in open_cells:
-        begun = time.monotonic()
-        if minutes is not None and begun - started + longest.get(spec.backbone, 0.0) > minutes * 60:
-            break
-        label = f"cell {done + len(failed) + 1}/{len(open_cells)}: {spec.backbone} {spec.protocol.name} {spec.method}"
-        try:
-            _one(lab, spec, label)
-            done += 1
-        except (LeakError, ResplitError, NotFinishedError):
-            raise
-        except LetheError as error:
-            failed.append((spec.name, str(error)))
-        longest[spec.backbone] = max(longest.get(spec.backbone, 0.0), time.monotonic() - begun)
-    left = len(open_cells) - done - len(failed)
-    return Outcome(tuple(specs), done, len(specs) - len(open_cells), left, tuple(missing), tuple(failed))
+    shadows = _shadows(lab, grid, specs)
+    tasks = [*(_cell(lab, spec) for spec in specs), *_shadow_tasks(lab, grid, shadows)]
+    return Outcome(tuple(specs), tuple(shadows), work(tasks, lab.keeper, lab.bars, until=until), tuple(missing))
 
 
 def plan(lab: Lab, grid: Grid) -> tuple[list[Spec], list[str]]:
@@ -131,7 +107,8 @@ def plan(lab: Lab, grid: Grid) -> tuple[list[Spec], list[str]]:
     }
     for backbone in grid.backbones:
         there = [name for name in names if exists[backbone, name]]
-        settings, rerank = _settings(lab, grid, backbone), _rerank(lab, grid, backbone)
+        settings = _settings(lab, grid, backbone)
+        rerank = _rerank(lab, grid, backbone, settings)
         for asked in (protocol(name, grid.draw) for name in grid.protocols):
             drawn = [(ORACLE, seed) for seed in range(grid.oracles)]
             drawn += [(name, seed) for seed in range(grid.seeds) for name in there]
@@ -145,12 +122,46 @@ def load_cells(lab: Lab, specs: Sequence[Spec]) -> list[cells.Cell]:
     return [cells.load(folder) for folder in found if folder is not None]
 
 
-def _one(lab: Lab, spec: Spec, label: str) -> None:
-    world = lab.world(spec)
-    with lab.bars(f"{label} seed {spec.seed}") as bar:
+def _cell(lab: Lab, spec: Spec) -> Task:
+    def do(bar: Progress) -> None:
         method = None if spec.method == ORACLE else lab.methods[spec.method]
-        made = measure(spec, world, method, lab.fits, reranker=lab.reranker, progress=bar)
-    cells.keep(lab.keeper, spec, made, run=lab.run, machine=machine())
+        made = measure(spec, lab.world(spec), method, lab.fits, reranker=lab.reranker, progress=bar)
+        cells.keep(lab.keeper, spec, made, run=lab.run, machine=machine())
+
+    label = f"{spec.backbone} {spec.protocol.name} {spec.method} seed {spec.seed}"
+    return Task(spec.name, f"{spec.backbone} {spec.protocol.name} {spec.method}", label, do)
+
+
+def _shadows(lab: Lab, grid: Grid, specs: Sequence[Spec]) -> list[Shadow]:
+    """Shadow by shadow, so that its methods share their fits."""
+    if grid.inquiry is None:
+        return []
+    known = {(spec.backbone, spec.method): spec.settings for spec in specs if spec.method != ORACLE}
+    return [
+        Shadow(lab.data, grid.inquiry, Fitting(backbone, known[backbone, method]), lab.methods[method], number)
+        for one in grid.backbones
+        for number in range(grid.inquiry.shadows)
+        for backbone, method in known
+        if backbone == one
+    ]
+
+
+def _shadow_tasks(lab: Lab, grid: Grid, shadows: Sequence[Shadow]) -> Iterator[Task]:
+    if grid.inquiry is None:
+        return
+    trial, guard = grid.inquiry.trial(lab.data), Guard(lab.data)
+    shared: dict[tuple[str, int], Plain] = {}
+    for shadow in shadows:
+
+        def do(_bar: Progress, shadow: Shadow = shadow) -> None:
+            key = (shadow.fitting.backbone, shadow.number)
+            if key not in shared:
+                shared.clear()
+                shared[key] = Plain(shadow.fitting, guard)
+            shadows_of.measure(shadow, trial, shared[key], lab.keeper)
+
+        label = f"{shadow.fitting.backbone} membership {shadow.method.name} shadow {shadow.number}"
+        yield Task(shadow.name, f"shadow {shadow.fitting.backbone} {shadow.method.name}", label, do)
 
 
 def _settings(lab: Lab, grid: Grid, backbone: str) -> dict[str, Any]:
@@ -158,34 +169,15 @@ def _settings(lab: Lab, grid: Grid, backbone: str) -> dict[str, Any]:
         return chosen(lab.data, backbone, Guard(lab.data), lab.keeper, quick=grid.quick, progress=bar)
 
 
-def _rerank(lab: Lab, grid: Grid, backbone: str) -> dict[str, Any] | None:
-    """What determines re-ranked lists; the weight is chosen once for each backbone, on validation rows."""
+def _rerank(lab: Lab, grid: Grid, backbone: str, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """What determines re-ranked lists, where there are any."""
     if lab.reranker is None:
         return None
-    plan = lab.reranker.plan
-    told = {name: getattr(plan, name) for name in ("scorer", "model", "length", "candidates", "max_shift", "seed")}
-    told["people"] = lab.reranker.people
     if lab.weight is not None:
-        return {**told, "weight": lab.weight}
-    name = f"weight-{backbone}-{lab.data.split.id}-{plan.scorer}" + ("-quick" if grid.quick else "")
-    folder = lab.keeper.find(name)
-    if folder is None:
-        document = {**told, **_choose_weight(lab, grid, backbone, lab.reranker)}
-        folder = lab.keeper.keep(
-            name, lambda where: files.write_json(where / "weight.json", document), {"split": lab.data.split.id}
-        )
-    known = read_document(folder / "weight.json")
-    if any(known[key] != value for key, value in told.items()):
-        raise LetheError(f"the weight of {plan.model} was chosen with other settings; give --weight, or the same ones")
-    return {**told, "weight": known["weight"]}
-
-
-def _choose_weight(lab: Lab, grid: Grid, backbone: str, reranker: Reranker) -> dict[str, Any]:
-    guard, log = Guard(lab.data), lab.data.log
-    fitting = Fitting(backbone, _settings(lab, grid, backbone))
-    with lab.bars(f"weight of {reranker.plan.model} over {backbone}") as bar:
-        model = fitting.fit(guard.training(log.only(Split.TRAIN)), seed=reranker.plan.seed, progress=bar)
-        return reranker.weight(model, held_out(log, Split.VALID), guard, bar)
+        return {**weight.told(lab.reranker), "weight": lab.weight}
+    fitting = Fitting(backbone, settings)
+    with lab.bars(f"weight of {lab.reranker.plan.model} over {backbone}") as bar:
+        return weight.chosen(lab.reranker, lab.data, fitting, lab.keeper, quick=grid.quick, progress=bar)
 
 
 def machine() -> dict[str, Any]:

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipelines.evaluate import completeness, utility
+from pipelines.evaluate import completeness, shadows, utility
 from pipelines.evaluate.cells import Cell
 from pipelines.evaluate.methods import NONE, ORACLE
-from pipelines.evaluate.panel import Panel, panels
+from pipelines.evaluate.panel import Panel
 from pipelines.evaluate.run import Lab, Outcome, load_cells
 from pipelines.evaluate.times import times
 from pipelines.evaluate.world import World
@@ -51,9 +51,8 @@ class Table:
 
 def summarise(lab: Lab, outcome: Outcome) -> dict[str, Any]:
     """Everything that a run found, as one JSON document."""
-    cells = load_cells(lab, outcome.specs)
-    drawn = {(spec.backbone, spec.protocol.name): spec for spec in outcome.specs}
-    tables = [_table(panel, lab.world(drawn[panel.backbone, panel.protocol])) for panel in panels(cells)]
+    tables = list(_tables(lab, outcome))
+    finished = sum(row.seeds for table in tables for row in table.rows)
     split = lab.data.split
     return {
         "split": {"name": split.name, "id": split.id, "recipe": dict(split.recipe)},
@@ -61,11 +60,26 @@ def summarise(lab: Lab, outcome: Outcome) -> dict[str, Any]:
         "people": len(lab.data.log.users),
         "items": len(lab.data.log.items),
         "interactions": len(lab.data.log),
-        "cells": {"finished": len(cells), "measured_now": outcome.measured, "left": outcome.left},
+        "cells": {"finished": finished, "measured_now": outcome.done.measured, "left": outcome.done.left},
         "not_applicable": list(outcome.not_applicable),
-        "failed": [{"cell": name, "error": error} for name, error in outcome.failed],
+        "failed": [{"cell": name, "error": error} for name, error in outcome.done.failed],
         "tables": [asdict(table) for table in tables],
+        "membership": [told for told in _membership(lab, outcome) if told is not None],
     }
+
+
+def _membership(lab: Lab, outcome: Outcome) -> Iterator[dict[str, Any] | None]:
+    for same in shadows.grouped(list(outcome.shadows)):
+        yield shadows.verdicts(lab.keeper, same)
+
+
+def _tables(lab: Lab, outcome: Outcome) -> Iterator[Table]:
+    """One at a time, so that the cells of one backbone and protocol are in memory, and no others."""
+    for backbone, protocol in dict.fromkeys((spec.backbone, spec.protocol.name) for spec in outcome.specs):
+        specs = [s for s in outcome.specs if (s.backbone, s.protocol.name) == (backbone, protocol)]
+        cells = load_cells(lab, specs)
+        if cells:
+            yield _table(Panel(backbone, protocol, tuple(cells)), lab.world(specs[0]))
 
 
 def _table(panel: Panel, world: World) -> Table:

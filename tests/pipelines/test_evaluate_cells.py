@@ -42,9 +42,9 @@ def rows(cell, phase="after", view="served"):
 
 def test_every_cell_is_measured_once(measured):
     lab, outcome, cells = measured
-    assert outcome.measured == len(outcome.specs) == len(cells) == 2 * (3 + 4)
+    assert outcome.done.measured == len(outcome.specs) == len(cells) == 2 * (3 + 4)
     again = run(lab, grid("shield", "retrain", "downdate", protocols=("users-5", "interactions-10")))
-    assert (again.measured, again.skipped, again.left) == (0, 14, 0)
+    assert (again.done.measured, again.done.skipped, again.done.left) == (0, 14, 0)
 
 
 def test_figures_are_those_of_the_served_path(measured):
@@ -195,22 +195,21 @@ def test_a_killed_run_leaves_no_half_cell(tmp_path, monkeypatch):
         run(lab, wanted)
     monkeypatch.undo()
     rest = run(lab_of(tmp_path), wanted)
-    assert (rest.skipped, rest.measured, rest.left) == (2, 3, 0)
+    assert (rest.done.skipped, rest.done.measured, rest.done.left) == (2, 3, 0)
 
 
 def test_a_run_ends_in_time_after_a_whole_cell(tmp_path, monkeypatch):
-    lab, clock = lab_of(tmp_path), [0.0]
-    monkeypatch.setattr(runs.time, "monotonic", lambda: clock[0])
-    whole = runs._one
+    clock, kept = [0.0], runs.cells.keep
+    monkeypatch.setattr("pipelines.evaluate.tasks.time.monotonic", lambda: clock[0])
 
-    def slow(*given):
-        whole(*given)
+    def slow(*given, **named):
+        kept(*given, **named)
         clock[0] += 100.0
 
-    monkeypatch.setattr(runs, "_one", slow)
-    first = run(lab, grid("shield"), minutes=6)
-    assert (first.measured, first.left) == (3, 2), "a fourth cell would end after 400 of 360 seconds"
-    assert run(lab, grid("shield"), minutes=60).left == 0
+    monkeypatch.setattr(runs.cells, "keep", slow)
+    first = run(lab_of(tmp_path), grid(oracles=6), minutes=6)
+    assert (first.done.measured, first.done.left) == (3, 4), "a fourth oracle would end after 400 of 360 seconds"
+    assert run(lab_of(tmp_path), grid(oracles=6), minutes=60).done.left == 0
 
 
 def test_a_method_that_fails_is_told_and_the_others_go_on(tmp_path):
@@ -223,7 +222,7 @@ def test_a_method_that_fails_is_told_and_the_others_go_on(tmp_path):
     methods = {**METHODS, "broken": Method("broken", ("ease",), lambda fitting: Broken(), plain_fit=False)}
     lab = lab_of(tmp_path, methods=methods)
     outcome = run(lab, grid("broken", "shield"))
-    ((name, error),) = outcome.failed
+    ((name, error),) = outcome.done.failed
     assert name.startswith("ease-broken-users-5")
     assert error == "the solver made no progress"
     assert {c.method for c in load_cells(lab, outcome.specs)} == {"oracle", "none", "shield"}

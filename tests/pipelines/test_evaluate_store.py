@@ -100,7 +100,7 @@ def test_an_unknown_or_missing_split_is_told(lethe):
 def test_a_forget_request_takes_the_evaluation_from_readers_and_the_erase_destroys_it(lethe):
     lab = store_lab(lethe)
     outcome = run(lab, grid("shield", protocols=("users-5",)))
-    assert outcome.measured == 5
+    assert outcome.done.measured == 5
     held = [lethe.root / a.path for a in kept(lethe)]
     needles = [needle(SOMEBODY)]
     named = {finding.path for finding in scan(lethe.root, needles)}
@@ -128,7 +128,7 @@ def test_an_evaluation_that_runs_across_a_request_writes_nothing_more(lethe):
     again = store_lab(lethe)
     assert SOMEBODY not in again.data.log.users
     assert again.data.split.id != lab.data.split.id
-    assert run(again, wanted).measured == 5
+    assert run(again, wanted).done.measured == 5
 
 
 def test_a_request_between_writing_and_registering_leaves_no_file(lethe, monkeypatch):
@@ -157,7 +157,7 @@ def test_training_and_verifying_leave_finished_cells_alone(lethe):
     specs = run(lab, grid()).specs
     lethe.ok("train", "--backbone", "ease", "--scorer", "off")
     assert plan(store_lab(lethe), grid())[0] == list(specs)
-    assert run(store_lab(lethe), grid()).measured == 0
+    assert run(store_lab(lethe), grid()).done.measured == 0
 
 
 def test_the_command_shows_tables_and_goes_on_where_it_ended(lethe):
