@@ -408,7 +408,7 @@ def test_forgetting_a_person_moves_their_items_towards_the_retrained_minimum(toy
     assert np.mean(left) < 0.75
 
 
-def test_with_the_trained_user_rows_and_the_whole_hessian_the_step_goes_most_of_the_way(toy):
+def test_with_the_trained_user_rows_and_the_whole_hessian_the_step_goes_more_than_half_the_way(toy):
     left = []
     for person in toy.oracles:
         case = case_of(toy.log, without(toy.log, [person]), ridge=TOY.ridge)
