@@ -29,11 +29,13 @@ setup: $(INSTALLED)  ## make .venv and install everything into it, at the pinned
 	python3 -m venv .uv && .uv/bin/python -m pip install --quiet uv \
 	  || { rm -rf .uv; python3 -m pip install --quiet --target .uv uv; }
 
+# Compiled once: else every process compiles what it imports where bytecode may not be written (half of a `lethe forget`).
 # `uv pip install` reads the override of RecBole's ray pin from [tool.uv] in pyproject.toml.
 $(INSTALLED): pyproject.toml constraints.txt | $(filter .uv/bin/uv,$(UV))
 	test -x $(PY) || $(UV) venv --python '$(PYTHON)' $(VENV)
 	$(UV) pip install --python $(PY) --constraints constraints.txt --build-constraints constraints.txt \
-	  --editable '.[postgres]' --group dev
+	  --compile-bytecode --editable '.[postgres]' --group dev
+	$(PY) -m compileall -q $(PACKAGES)
 	@touch $@
 
 demo: $(INSTALLED)  ## the whole story on ml-100k, in demo-root/
