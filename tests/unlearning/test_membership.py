@@ -5,10 +5,11 @@ import pytest
 
 from db.errors import LetheError
 from recsys.ease import EaseFitter, EaseSettings
+from recsys.metrics import Interval
 from tests.recsys.toy import camps
 from tests.unlearning.memories import Blank, Lookup
 from unlearning.audit import canaries, membership
-from unlearning.audit.evidence import Evidence, attack, drawn, reached
+from unlearning.audit.evidence import Attack, Evidence, attack, drawn, reached
 from unlearning.audit.questions import logits, questions
 from unlearning.data.downdate import Change, downdate
 
@@ -222,6 +223,15 @@ def test_an_oracle_that_knows_the_rows_is_void_not_a_wide_limit():
     found = audited(membership.trial(PEOPLE, seed=0), cheating, kept)
     assert found.oracle_leaks
     assert all(verdict.void and "the oracle gives people away" in verdict.detail for verdict in found.verdicts())
+
+
+def test_an_oracle_that_knows_some_rows_is_void_although_the_control_stands_out():
+    def span(mean):
+        return Interval(mean, mean - 0.01, min(1.0, mean + 0.01))
+
+    strong, leaking, honest = Attack(span(1.0), span(1.0)), Attack(span(0.8), span(0.5)), Attack(span(0.51), span(0.01))
+    assert all(v.void for v in membership.Membership(strong, leaking, leaking, shadows=16, pairs=9).verdicts())
+    assert all(v.passed for v in membership.Membership(strong, honest, honest, shadows=16, pairs=9).verdicts())
 
 
 def removed(model, before, after, _seed):
