@@ -22,9 +22,9 @@ class AttentionFitter:
     As in `WeightsFitter`, a pair's person is folded in without its item.
     """
 
-    epochs: int = 20
-    learning_rate: float = 3e-3
-    batch: int = 4096
+    epochs: int = 10
+    learning_rate: float = 1e-2
+    batch: int = 2048
     regularisation: float = 1e-4
     """Of the squared length of the aggregated vectors in a batch, a person or item."""
 

@@ -45,9 +45,11 @@ def balanced_kmeans(vectors: Floats, clusters: int, *, seed: int) -> IntArray:
     """
 
     def distance(centres: Floats) -> Floats:
+        """Euclidean."""
         return _distances(vectors, centres)
 
     def centre(members: IntArray) -> Floats:
+        """The mean vector."""
         mean: Floats = vectors[members].mean(axis=0)
         return mean
 
@@ -64,9 +66,11 @@ def balanced_interactions(users: Floats, items: Floats, *, clusters: int, seed: 
     both = np.concatenate([users, items], axis=1)
 
     def distance(centres: Floats) -> Floats:
+        """Of the persons, times that of the items."""
         return _distances(users, centres[:, :width]) * _distances(items, centres[:, width:])
 
     def centre(members: IntArray) -> Floats:
+        """The mean person beside the mean item."""
         mean: Floats = both[members].mean(axis=0)
         return mean
 

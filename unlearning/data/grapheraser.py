@@ -25,6 +25,7 @@ def grapheraser(
     check_shards(shards)
 
     def partition(log: InteractionLog, seed: int) -> TablePartition:
+        """People by BEKM."""
         vectors, _ = spectral_vectors(log, DIMENSION, seed=seed)
         present, person = np.unique(log.user, return_inverse=True)
         places = balanced_kmeans(vectors[present], shards, seed=seed)

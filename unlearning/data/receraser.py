@@ -39,6 +39,7 @@ def receraser(
     check_shards(shards)
 
     def partition(log: InteractionLog, seed: int) -> TablePartition:
+        """Distinct (person, item) pairs by InBP."""
         users, items = pretrain(log, seed) if pretrain else spectral_vectors(log, DIMENSION, seed=seed)
         pair = log.user * len(log.items) + log.item
         _, first, of_row = np.unique(pair, return_index=True, return_inverse=True)

@@ -46,6 +46,7 @@ class WeightsFitter:
         margins = self._margins(parts, log, seed)[:, live]
 
         def loss(x: Floats) -> tuple[float, Floats]:
+            """The loss and its gradient, at the logits of the weights and the factor's logarithm."""
             w, factor = softmax(x[:-1]), np.exp(x[-1])
             m = factor * (margins @ w)
             wrong = expit(-m) / len(m)
