@@ -41,12 +41,12 @@ def spilling(shares: tuple[float, ...] = SHARES) -> Scheme:
     if not shares or not all(0 < share <= 1 for share in shares):
         raise LetheError(f"shares {shares} cannot be kept: give one above 0 and up to 1 for each step along the graph")
 
-    def scheme(case: Case) -> Change:
+    def _scheme(case: Case) -> Change:
         rows = important(case, shares)
         was, now = case.loss(case.triples, case.old), case.loss(case.triples.take(case.kept), case.new)
         return Change(was, now, Slice(rows, case.nodes), {"pruned_rows": case.nodes - len(rows)})
 
-    return scheme
+    return _scheme
 
 
 def important(case: Case, shares: tuple[float, ...]) -> IntArray:

@@ -199,13 +199,13 @@ def of_recbole(
 ) -> InfluenceUnlearner:
     """The unlearner over RecBole's training."""
 
-    def fit(log: InteractionLog, seed: int, progress: Progress) -> ItemVectors:
+    def _fit(log: InteractionLog, seed: int, progress: Progress) -> ItemVectors:
         from recsys.recbole_models import RecBoleFitter
 
         return RecBoleFitter(training, device=device).fit(log, seed=seed, progress=progress).backbone
 
     layers = training.layers if training.model == "lightgcn" else 0
-    return InfluenceUnlearner(name, fit, layers, scheme, settings or InfluenceSettings())
+    return InfluenceUnlearner(name, _fit, layers, scheme, settings or InfluenceSettings())
 
 
 def restore(model: ItemVectors, case: Case) -> tuple[Array, float]:

@@ -34,13 +34,13 @@ def selective(collaboration: float = 1.0) -> Scheme:
     if not 0 <= collaboration <= 1:
         raise LetheError(f"collaboration {collaboration:g} is no weight: choose one from 0 to 1")
 
-    def scheme(case: Case) -> Change:
+    def _scheme(case: Case) -> Change:
         told = case.triples.told(np.where(case.kept, 1.0, collaboration), np.where(case.kept, 1.0, crowd(case)))
         rows = Slice(np.unique(case.endpoints()), case.nodes)
         was, now = case.loss(case.triples, case.old), case.loss(told, case.old)
         return Change(was, now, rows, {"collaboration": collaboration})
 
-    return scheme
+    return _scheme
 
 
 def crowd(case: Case) -> Array:
