@@ -16,7 +16,7 @@ from pipelines.evaluate.settings import seed_of
 from pipelines.evaluate.spec import Spec
 from pipelines.evaluate.world import Asked, World
 from recsys.candidates import Backbone
-from unlearning.data.base import Progress, quiet
+from unlearning.data.base import BackboneUnlearner, Progress, quiet
 
 BEFORE, AFTER = "before", "after"
 
@@ -30,6 +30,17 @@ class Measured:
 
     people: pl.DataFrame
     facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What every step of one cell reads."""
+
+    spec: Spec
+    world: World
+    fitting: Fitting
+    reranker: Reranker | None
+    progress: Progress
 
 
 @dataclass(slots=True)
@@ -54,14 +65,14 @@ def measure(
     progress: Progress = quiet,
 ) -> Measured:
     """Measure one cell; `method` is None for the oracle."""
-    fitting = Fitting(spec.backbone, spec.settings)
+    case = Case(spec, world, Fitting(spec.backbone, spec.settings), reranker, progress)
     if method is None:
-        return _oracle(spec, world, fitting, reranker, progress)
-    unlearner, model, fit = fits.fitted(method, fitting, world.training, seed=spec.seed, progress=progress)
+        return _oracle(case)
+    unlearner, model, fit = fits.fitted(method, case.fitting, world.training, seed=spec.seed, progress=progress)
     frames = [_frame(model, world.before, world, BEFORE, View.SERVED)]
     course = Course(model)
     for number in range(len(world.forgetting.requests)):
-        _forget(course, spec, world, method, unlearner, number, progress)
+        _forget(course, case, method, unlearner, number)
     if method.hides:
         frames += _asked_after(course.model, world)
     else:
@@ -71,22 +82,22 @@ def measure(
         ]
     facts = {**_told(course), "fit": asdict(fit), "hides": method.hides}
     if spec.backbone in method.equals_refit:
-        facts["score_gap"] = _score_gap(course.model, fitting, world, seed=seed_of("gap", spec.seed))
-    return _whole(spec, world, course.model, frames, facts, reranker, hides=method.hides, progress=progress)
+        facts["score_gap"] = _score_gap(course.model, case, seed=seed_of("gap", spec.seed))
+    return _whole(case, course.model, frames, facts, hides=method.hides)
 
 
-def _oracle(spec: Spec, world: World, fitting: Fitting, reranker: Reranker | None, progress: Progress) -> Measured:
+def _oracle(case: Case) -> Measured:
+    spec, world = case.spec, case.world
     kept = world.guard_after.training(world.training_after(len(world.forgetting.requests)), Stage.RETRAINING)
     seed = seed_of(ORACLE, spec.backbone, spec.protocol.name, spec.protocol.draw, spec.seed)
     with measured() as cost:
-        model = fitting.fit(kept, seed=seed, progress=progress)
+        model = case.fitting.fit(kept, seed=seed, progress=case.progress)
     facts = {"fit": asdict(cost), "exact": True, "hides": True}
-    return _whole(spec, world, model, _asked_after(model, world), facts, reranker, hides=True, progress=progress)
+    return _whole(case, model, _asked_after(model, world), facts, hides=True)
 
 
-def _forget(
-    course: Course, spec: Spec, world: World, method: Method, unlearner: Any, number: int, progress: Progress
-) -> None:
+def _forget(course: Course, case: Case, method: Method, unlearner: BackboneUnlearner[Any], number: int) -> None:
+    spec, world = case.spec, case.world
     before = world.training_after(number)
     with measured() as hidden:
         after = world.training_after(number + 1)
@@ -94,7 +105,7 @@ def _forget(
         world.guard_of(number + 1).training(after, Stage.RETRAINING)
     seed = seed_of("forget", method.name, spec.backbone, spec.protocol.name, spec.protocol.draw, spec.seed, number)
     with measured() as cost:
-        done = unlearner.forget(course.model, before, after, seed=seed, progress=progress)
+        done = unlearner.forget(course.model, before, after, seed=seed, progress=case.progress)
     course.model, course.exact = done.model, course.exact and done.exact
     course.hide_seconds.append(hidden.seconds)
     course.forget_seconds.append(cost.seconds)
@@ -125,23 +136,13 @@ def _told(course: Course) -> dict[str, Any]:
     }
 
 
-def _whole(
-    spec: Spec,
-    world: World,
-    model: Backbone,
-    frames: list[pl.DataFrame],
-    facts: dict[str, Any],
-    reranker: Reranker | None,
-    *,
-    hides: bool,
-    progress: Progress,
-) -> Measured:
-    if reranker is not None and spec.rerank is not None:
+def _whole(case: Case, model: Backbone, frames: list[pl.DataFrame], facts: dict[str, Any], *, hides: bool) -> Measured:
+    world = case.world
+    if case.reranker is not None and case.spec.rerank is not None:
         asked, guard = (world.after, world.guard_after) if hides else (world.staying, world.guard)
+        weight = float(case.spec.rerank["weight"])
         with measured() as cost:
-            answers, origins = reranker.answer(
-                model, asked, guard, weight=float(spec.rerank["weight"]), progress=progress
-            )
+            answers, origins = case.reranker.answer(model, asked, guard, weight=weight, progress=case.progress)
         frames.append(frame(answers, world.data.log.users, world.audience, phase=AFTER, view=View.RERANKED))
         facts["rerank"] = {**_seconds(cost), "people": len(answers.lists), "origins": origins}
     facts |= {"requests": len(world.forgetting.requests), "forgotten_rows": _forgotten_rows(world)}
@@ -157,9 +158,10 @@ def _forgotten_rows(world: World) -> int:
     return sum(len(rows) for rows in world.forgetting.requests)
 
 
-def _score_gap(model: Backbone, fitting: Fitting, world: World, *, seed: int) -> float:
+def _score_gap(model: Backbone, case: Case, *, seed: int) -> float:
     """max |ΔS| against a refit on the rows that stay, over some people who stay."""
-    refit = fitting.fit(world.training_after(len(world.forgetting.requests)), seed=seed)
+    world = case.world
+    refit = case.fitting.fit(world.training_after(len(world.forgetting.requests)), seed=seed)
     histories = [h for h in world.after.questions.histories if len(h)]
     chosen = np.random.default_rng(seed).permutation(len(histories))[:SAMPLED].tolist()
     shown = [histories[place] for place in chosen]

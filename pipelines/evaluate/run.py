@@ -123,13 +123,13 @@ def load_cells(lab: Lab, specs: Sequence[Spec]) -> list[cells.Cell]:
 
 
 def _cell(lab: Lab, spec: Spec) -> Task:
-    def do(bar: Progress) -> None:
+    def _do(bar: Progress) -> None:
         method = None if spec.method == ORACLE else lab.methods[spec.method]
         made = measure(spec, lab.world(spec), method, lab.fits, reranker=lab.reranker, progress=bar)
         cells.keep(lab.keeper, spec, made, run=lab.run, machine=machine())
 
     label = f"{spec.backbone} {spec.protocol.name} {spec.method} seed {spec.seed}"
-    return Task(spec.name, f"{spec.backbone} {spec.protocol.name} {spec.method}", label, do)
+    return Task(spec.name, f"{spec.backbone} {spec.protocol.name} {spec.method}", label, _do)
 
 
 def _shadows(lab: Lab, grid: Grid, specs: Sequence[Spec]) -> list[Shadow]:
@@ -153,7 +153,7 @@ def _shadow_tasks(lab: Lab, grid: Grid, shadows: Sequence[Shadow]) -> Iterator[T
     shared: dict[tuple[str, int], Plain] = {}
     for shadow in shadows:
 
-        def do(_bar: Progress, shadow: Shadow = shadow) -> None:
+        def _do(_bar: Progress, shadow: Shadow = shadow) -> None:
             key = (shadow.fitting.backbone, shadow.number)
             if key not in shared:
                 shared.clear()
@@ -161,7 +161,7 @@ def _shadow_tasks(lab: Lab, grid: Grid, shadows: Sequence[Shadow]) -> Iterator[T
             shadows_of.measure(shadow, trial, shared[key], lab.keeper)
 
         label = f"{shadow.fitting.backbone} membership {shadow.method.name} shadow {shadow.number}"
-        yield Task(shadow.name, f"shadow {shadow.fitting.backbone} {shadow.method.name}", label, do)
+        yield Task(shadow.name, f"shadow {shadow.fitting.backbone} {shadow.method.name}", label, _do)
 
 
 def _settings(lab: Lab, grid: Grid, backbone: str) -> dict[str, Any]:

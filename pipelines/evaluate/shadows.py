@@ -92,17 +92,17 @@ def measure(shadow: Shadow, trial: Trial, plain: Plain, keeper: Keeper) -> None:
     """Train, forget, train the oracle, and keep the logits."""
     unlearner: BackboneUnlearner[Any] = shadow.method.make(shadow.fitting)
 
-    def fit(log: InteractionLog, seed: int) -> Backbone:
+    def _fit(log: InteractionLog, seed: int) -> Backbone:
         if shadow.method.plain_fit:
             return plain.fit(log, seed)
         made: Backbone = unlearner.fit(plain.guard.training(log), seed=seed)
         return made
 
-    def forget(model: Backbone, before: InteractionLog, after: InteractionLog, seed: int) -> Backbone:
+    def _forget(model: Backbone, before: InteractionLog, after: InteractionLog, seed: int) -> Backbone:
         made: Backbone = unlearner.forget(model, before, after, seed=seed_of(shadow.method.name, seed)).model
         return made
 
-    logits = trial.run(shadow.number, fit, forget)
+    logits = trial.run(shadow.number, _fit, _forget)
     facts = {"split": shadow.data.split.id}
     keeper.keep(shadow.name, lambda folder: np.save(folder / FILE, logits), facts)
 
