@@ -67,6 +67,7 @@ def forgetting(
     membership: Annotated[
         str | None, typer.Option("--membership", help="Attack canaries: people or planted (many trainings).")
     ] = None,
+    versions: Annotated[bool, typer.Option("--versions", help="Compare old and new generations too.")] = False,
     root: Root = ROOT,
     as_json: Json = False,
 ) -> None:
@@ -99,6 +100,7 @@ def forgetting(
         draw=draw,
         quick=quick,
         inquiry=Inquiry(membership) if membership else None,
+        versions=versions,
     )
     data = read(store, split)
     reranker = _reranker(data, scorer, model, people)
@@ -131,8 +133,11 @@ def told(found: dict[str, Any]) -> str:
         f"{found['items']} items, {found['interactions']} interactions"
     ]
     parts += [_table(one) for one in found["tables"]]
-    if found["membership"]:
-        parts.append(_membership(found["membership"]))
+    attacks = [(one["canaries"], one, v) for one in found["membership"] for v in one["verdicts"]]
+    attacks += [(one["protocol"], one, one) for one in found["versions"]]
+    if attacks:
+        headers = ("audit", "of", "backbone", "on", "value", "limit", "control", "oracle", "")
+        parts.append(table(headers, [_attacked(*one) for one in attacks]))
     if found["not_applicable"]:
         parts.append("no such method: " + ", ".join(found["not_applicable"]))
     parts += [f"failed: {one['cell']}: {one['error']}" for one in found["failed"]]
@@ -151,7 +156,8 @@ _LEGEND = (
 
 
 def _table(one: dict[str, Any]) -> str:
-    lost = f"{one['forgotten_rows']} training rows in {one['requests']} requests"
+    requests = f"{one['requests']} request{'s'[: one['requests'] > 1]}"
+    lost = f"{one['forgotten_rows']} training rows in {requests}"
     head = f"{one['backbone']}, {one['protocol']}: {lost}, {one['forgotten_people']} people gone whole"
     if one["oracle_spread"]:
         head += f"; another oracle would lie in {one['oracle_spread']['low']:.3f} to {one['oracle_spread']['high']:.3f}"
@@ -197,15 +203,9 @@ def _reranked_row(row: dict[str, Any], use: dict[str, Any]) -> Sequence[object]:
     )
 
 
-def _membership(found: Sequence[dict[str, Any]]) -> str:
-    headers = ("membership of", "backbone", "canaries", "audit", "value", "limit", "forgot nothing", "oracle", "")
-    return table(headers, [_attacked(one, verdict) for one in found for verdict in one["verdicts"]])
-
-
-def _attacked(one: dict[str, Any], v: dict[str, Any]) -> Sequence[object]:
+def _attacked(on: str, about: dict[str, Any], v: dict[str, Any]) -> Sequence[object]:
     end = "void" if v["void"] else "ok" if v["passed"] else "over"
-    who = (one["method"], one["backbone"], one["canaries"], v["audit"])
-    return (*who, v["value"], v["limit"], v["control"], v["oracle"], end)
+    return (v["audit"], about["method"], about["backbone"], on, v["value"], v["limit"], v["control"], v["oracle"], end)
 
 
 def _interval(found: dict[str, float] | None) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from db.errors import LetheError
-from pipelines.evaluate import cells, weight
+from pipelines.evaluate import cells, versions, weight
 from pipelines.evaluate import shadows as shadows_of
 from pipelines.evaluate.cell import measure
 from pipelines.evaluate.fits import Fits
@@ -23,6 +23,7 @@ from pipelines.evaluate.shadows import Inquiry, Plain, Shadow
 from pipelines.evaluate.spec import Spec
 from pipelines.evaluate.split import Data
 from pipelines.evaluate.tasks import Bars, Done, Task, work
+from pipelines.evaluate.versions import Versions
 from pipelines.evaluate.world import World, draw
 from unlearning.data.base import Progress
 
@@ -42,6 +43,8 @@ class Grid:
     quick: bool = False
     inquiry: Inquiry | None = None
     """Membership inference, where it is asked for."""
+    versions: bool = False
+    """Whether old and new generations are compared too, under protocols of whole people."""
 
     def __post_init__(self) -> None:
         for backbone in self.backbones:
@@ -59,6 +62,8 @@ class Outcome:
 
     specs: tuple[Spec, ...]
     shadows: tuple[Shadow, ...]
+    compared: tuple[Spec, ...]
+    """Cells whose generations are compared."""
     done: Done
     not_applicable: tuple[str, ...]
 
@@ -87,15 +92,17 @@ class Lab:
 
 
 def run(lab: Lab, grid: Grid, *, minutes: float | None = None) -> Outcome:
-    """Measure every cell that is not kept yet, in the order of the grid, then the shadows of its inquiry.
+    """Measure every cell that is not kept yet, in the order of the grid, then what else it asks for.
 
     With `minutes`, no cell is begun that would likely end later.
     """
     until = None if minutes is None else time.monotonic() + minutes * 60
     specs, missing = plan(lab, grid)
     shadows = _shadows(lab, grid, specs)
-    tasks = [*(_cell(lab, spec) for spec in specs), *_shadow_tasks(lab, grid, shadows)]
-    return Outcome(tuple(specs), tuple(shadows), work(tasks, lab.keeper, lab.bars, until=until), tuple(missing))
+    compared = _compared(grid, specs)
+    tasks = [*(_cell(lab, spec) for spec in specs), *_version_tasks(lab, compared), *_shadow_tasks(lab, grid, shadows)]
+    done = work(tasks, lab.keeper, lab.bars, until=until)
+    return Outcome(tuple(specs), tuple(shadows), tuple(compared), done, tuple(missing))
 
 
 def plan(lab: Lab, grid: Grid) -> tuple[list[Spec], list[str]]:
@@ -130,6 +137,27 @@ def _cell(lab: Lab, spec: Spec) -> Task:
 
     label = f"{spec.backbone} {spec.protocol.name} {spec.method} seed {spec.seed}"
     return Task(spec.name, f"{spec.backbone} {spec.protocol.name} {spec.method}", label, _do)
+
+
+def _compared(grid: Grid, specs: Sequence[Spec]) -> list[Spec]:
+    """Cells whose generations are compared too."""
+    return [s for s in specs if grid.versions and s.protocol.whole_people and s.seed == 0 and s.method != ORACLE]
+
+
+def _version_tasks(lab: Lab, compared: Sequence[Spec]) -> Iterator[Task]:
+    shared: dict[tuple[str, str], Versions] = {}
+    for spec in compared:
+
+        def _do(bar: Progress, spec: Spec = spec) -> None:
+            key = (spec.backbone, spec.protocol.name)
+            if key not in shared:
+                shared.clear()
+                shared[key] = Versions(lab.world(spec), lab.methods[NONE])
+            found = shared[key].measure(spec, lab.methods[spec.method], lab.fits, progress=bar)
+            versions.keep(lab.keeper, spec, found)
+
+        label = f"{spec.backbone} {spec.protocol.name} versions of {spec.method}"
+        yield Task(versions.name(spec), label, label, _do)
 
 
 def _shadows(lab: Lab, grid: Grid, specs: Sequence[Spec]) -> list[Shadow]:

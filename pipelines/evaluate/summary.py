@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipelines.evaluate import completeness, shadows, utility
+from pipelines.evaluate import completeness, shadows, utility, versions
 from pipelines.evaluate.cells import Cell
 from pipelines.evaluate.methods import NONE, ORACLE
 from pipelines.evaluate.panel import Panel
@@ -64,6 +64,7 @@ def summarise(lab: Lab, outcome: Outcome) -> dict[str, Any]:
         "not_applicable": list(outcome.not_applicable),
         "failed": [{"cell": name, "error": error} for name, error in outcome.done.failed],
         "tables": [asdict(table) for table in tables],
+        "versions": [told for told in (versions.load(lab.keeper, s) for s in outcome.compared) if told is not None],
         "membership": [told for told in _membership(lab, outcome) if told is not None],
     }
 

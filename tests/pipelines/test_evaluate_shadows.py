@@ -40,7 +40,8 @@ def test_who_forgets_nothing_is_found_out_and_the_exact_method_is_not(attacked):
     assert exact["passed"]
     assert exact["control"] > 0.9
     assert abs(exact["value"] - exact["oracle"]) < 0.1
-    assert "membership of" in told(plain(document))
+    (line,) = [one for one in told(plain(document)).splitlines() if one.startswith("membership ") and "shield" in one]
+    assert line.endswith("over")
 
 
 def test_shadows_are_kept_one_by_one(attacked):
@@ -73,3 +74,20 @@ def test_methods_of_one_shadow_share_their_plain_fits_and_others_fit_themselves(
 def test_unknown_canaries_are_told():
     with pytest.raises(LetheError, match="canaries 'birds' are unknown: choose people or planted"):
         Inquiry("birds")
+
+
+def test_generations_beside_each_other_give_people_away_where_nothing_else_changed(tmp_path):
+    lab = lab_of(tmp_path, toy_data(users=200, items=60, each=15))
+    wanted = replace(grid("downdate", protocols=("users-5", "interactions-10")), versions=True)
+    document = summarise(lab, run(lab, wanted))
+    assert [(v["method"], v["protocol"]) for v in document["versions"]] == [
+        ("none", "users-5"),
+        ("downdate", "users-5"),
+    ]
+    none, exact = document["versions"]
+    assert exact["control"] > 0.9, "EASE is deterministic: whoever holds both generations sees the difference"
+    assert exact["value"] > 0.9
+    assert not exact["passed"]
+    assert none["value"] == 0.5
+    assert run(lab, wanted).done.measured == 0
+    assert "versions" in told(plain(document))
