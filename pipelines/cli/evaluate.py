@@ -149,7 +149,7 @@ def told(found: dict[str, Any]) -> str:
 _LEGEND = (
     "of oracle: NDCG@10 of those who stay over that of models that never saw the rows, 95% over people.\n"
     "neighbours, others: 1 - RBO to the oracles / what one more oracle would stay under; bias: likewise in NDCG.\n"
-    "  ok: within the limit with every seed; void: not even the model that forgot nothing could be told apart.\n"
+    "  ok: within it with every seed; over: beyond it; void: within it, but so is the model that forgot nothing.\n"
     "asked: NDCG@10 of those who lost rows before; after, as they are served; returned: with the old history given\n"
     "  back (in brackets: the oracle's)."
 )
@@ -204,7 +204,7 @@ def _reranked_row(row: dict[str, Any], use: dict[str, Any]) -> Sequence[object]:
 
 
 def _attacked(on: str, about: dict[str, Any], v: dict[str, Any]) -> Sequence[object]:
-    end = "void" if v["void"] else "ok" if v["passed"] else "over"
+    end = "over" if v["value"] > v["limit"] else "void" if v["void"] else "ok"
     return (v["audit"], about["method"], about["backbone"], on, v["value"], v["limit"], v["control"], v["oracle"], end)
 
 
@@ -215,7 +215,9 @@ def _interval(found: dict[str, float] | None) -> str:
 def _column(found: dict[str, Any] | None) -> str:
     if found is None:
         return ""
-    verdict = "void" if found["void"] else "ok" if found["good"] else "over"
+    verdict = "over" if found["value"] > found["limit"] else "void" if found["void"] else "ok"
+    if verdict == "ok" and not found["good"]:
+        verdict = f"{found['passed']} of {found['seeds']}"
     return f"{found['value']:.3g}/{found['limit']:.3g} {verdict}"
 
 
