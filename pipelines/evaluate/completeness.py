@@ -1,7 +1,7 @@
 """How far a method is from the oracle, by the limits that the oracles themselves set."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,9 @@ from pipelines.evaluate.panel import SERVED, STAY, UNTOUCHED, Panel, Slice, befo
 from pipelines.evaluate.world import World
 from recsys.candidates import IntArray
 from unlearning.audit import bias, oracle
+
+FEWEST = 40
+"""People in whom a bias is looked for."""
 
 SAMPLES = {"neighbours": pl.col("neighbour"), "random": pl.col("random")}
 
@@ -56,19 +59,53 @@ def _distances(panel: Panel, cell: Cell) -> list[Verdict]:
 
 
 def _bias(panel: Panel, cell: Cell, world: World) -> list[Verdict]:
-    """For people who asked for nothing. Where the protocol leaves too few of them there is no such column."""
-    part = Slice(SERVED.phase, SERVED.view, UNTOUCHED)
-    rows = part.of(cell)["row"].to_numpy()
-    asked = world.after.questions.take(np.isin(world.after.questions.people, rows))
-    if len(rows) < 40 or not asked.warm.any():
+    groups = _strata(panel, cell, world)
+    if not groups:
         return []
-    groups = bias.strata(asked.histories, asked.relevant, world.before.floor.counts)
-    return [bias.verdict(groups, *_lists(panel, cell, part), seed=0)]
+    found = bias.verdict(groups, *_lists(panel, cell), seed=0)
+    return [replace(found, detail=f"{_whose(cell)} people, {found.detail}")]
 
 
-def _lists(panel: Panel, cell: Cell, part: Slice) -> tuple[IntArray, IntArray, Sequence[IntArray]]:
+def strata(panel: Panel, method: str, world: World) -> list[dict[str, Any]]:
+    """The change in NDCG beyond the oracle's for each stratum of activity and popularity, mean over seeds."""
+    if method == ORACLE or len(panel.of(ORACLE)) < 3:
+        return []
+    found = [bias.biases(_strata(panel, c, world), *_lists(panel, c)) for c in panel.of(method)]
+    return [
+        {
+            "stratum": same[0].stratum,
+            "people": same[0].people,
+            "whose": _whose(panel.of(method)[0]),
+            "change": float(np.mean([one.change for one in same])),
+            "oracle_change": float(np.mean([one.oracle_change for one in same])),
+            "limit": float(np.mean([one.limit for one in same])),
+        }
+        for same in zip(*found, strict=True)
+    ]
+
+
+def _whose(cell: Cell) -> str:
+    """People who asked for nothing; where a protocol leaves too few of them, those who lost some rows and stay."""
+    part = Slice(SERVED.phase, SERVED.view, UNTOUCHED)
+    return "untouched" if part.of(cell).height >= FEWEST else "touched"
+
+
+def _part(cell: Cell) -> pl.Expr:
+    return UNTOUCHED if _whose(cell) == "untouched" else STAY
+
+
+def _strata(panel: Panel, cell: Cell, world: World) -> list[bias.Stratum]:
+    rows = Slice(SERVED.phase, SERVED.view, _part(cell)).of(cell)["row"].to_numpy()
+    asked = world.after.questions.take(np.isin(world.after.questions.people, rows))
+    if len(rows) < FEWEST:
+        return []
+    return bias.strata(asked.histories, asked.relevant, world.before.floor.counts)
+
+
+def _lists(panel: Panel, cell: Cell) -> tuple[IntArray, IntArray, Sequence[IntArray]]:
+    part = Slice(SERVED.phase, SERVED.view, _part(cell))
     oracles = [panel.lists(one, part) for one in panel.of(ORACLE)]
-    return panel.lists(cell, before(UNTOUCHED)), panel.lists(cell, part), oracles
+    return panel.lists(cell, before(_part(cell))), panel.lists(cell, part), oracles
 
 
 def _column(same: Sequence[Verdict]) -> Column:

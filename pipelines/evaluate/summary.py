@@ -27,6 +27,8 @@ class Row:
     utility: dict[str, Any]
     asked: dict[str, Any]
     completeness: dict[str, dict[str, Any]]
+    bias: list[dict[str, Any]]
+    """By activity and by popularity of items, from the fewest to the most."""
     times: dict[str, Any]
     score_gap: float | None
     """max |ΔS| against a refit, where the method claims to equal one."""
@@ -108,6 +110,7 @@ def _rows(panel: Panel, world: World) -> Iterator[Row]:
             utility=utility.of_those_who_stay(panel, method),
             asked=utility.of_those_who_asked(panel, method),
             completeness=completeness.plain(completeness.columns(panel, method, world)),
+            bias=completeness.strata(panel, method, world),
             times=asdict(times(panel, method)),
             score_gap=max((c.facts["score_gap"] for c in cells if "score_gap" in c.facts), default=None),
             reranked=_reranked(panel, method),

@@ -17,6 +17,8 @@ from recsys.metrics import Interval
 
 HEADLINE = "ndcg@10"
 
+ROUNDING = 1e-9
+
 RERANKED = Slice(AFTER, View.RERANKED, STAY)
 
 
@@ -62,13 +64,16 @@ def of_those_who_asked(panel: Panel, method: str) -> dict[str, Any]:
     return told
 
 
-def spread_of_oracles(panel: Panel) -> Interval | None:
-    """Where the headline of one more oracle would lie, with probability .95, relative to the oracles' mean."""
-    means = np.array([SERVED.of(cell)[HEADLINE].mean() for cell in panel.of(ORACLE)], dtype=np.float64)
+def spread_of_oracles(panel: Panel, part: Slice = SERVED) -> Interval | None:
+    """Where the headline of one more oracle would lie, with probability .95, relative to the oracles' mean.
+
+    At least `ROUNDING` wide: oracles of a deterministic backbone are equal.
+    """
+    means = np.array([part.of(cell)[HEADLINE].mean() for cell in panel.of(ORACLE)], dtype=np.float64)
     if len(means) < 2 or means.mean() <= 0:
         return None
     ratio = means / means.mean()
-    half = float(student.ppf(0.975, len(means) - 1) * ratio.std(ddof=1) * np.sqrt(1 + 1 / len(means)))
+    half = float(student.ppf(0.975, len(means) - 1) * ratio.std(ddof=1) * np.sqrt(1 + 1 / len(means))) + ROUNDING
     return Interval(1.0, 1 - half, 1 + half)
 
 
@@ -80,7 +85,9 @@ def _beside_oracle(panel: Panel, method: str, part: Slice) -> dict[str, Any]:
         return {}
     new, old = (paired[name].to_numpy() for name in (method, ORACLE))
     difference, ratio = Resampling(len(new), seed=0).compared(new, old)
-    return {"compared": len(new), "difference": asdict(difference), "ratio": asdict(ratio)}
+    told = {"compared": len(new), "difference": asdict(difference), "ratio": asdict(ratio)}
+    spread = spread_of_oracles(panel, part)
+    return told if spread is None else {**told, "within_spread": spread.low <= ratio.mean <= spread.high}
 
 
 def _mean(frames: list[pl.DataFrame], where: pl.Expr | None = None) -> float | None:

@@ -63,6 +63,8 @@ def test_exact_methods_meet_the_limit_and_no_forgetting_fails_every_column(found
         assert good["utility"]["ratio"]["mean"] == pytest.approx(1.0)
         assert all(column["good"] and column["passed"] == 2 for column in good["completeness"].values())
         assert good["score_gap"] < 1e-4
+        assert good["utility"]["within_spread"]
+        assert all(one["change"] == pytest.approx(one["oracle_change"], abs=1e-12) for one in good["bias"])
     for method in ("none", "shield"):
         bad = row(document, method)
         for who in ("neighbours", "random"):
@@ -139,6 +141,20 @@ def test_quality_that_people_lose_who_asked_for_nothing_is_seen(tmp_path):
     assert row(document, "downdate")["completeness"]["bias"]["good"]
     assert row(document, "leaky")["utility"]["ratio"]["high"] < 1
     assert row(document, "leaky")["grade"] == "not exact"
+    assert not row(document, "leaky")["utility"]["within_spread"]
+    strata = {one["stratum"]: one for one in row(document, "leaky")["bias"]}
+    assert {"activity 1/4", "popularity 4/4"} <= set(strata)
+    assert strata["popularity 4/4"]["change"] < strata["popularity 4/4"]["oracle_change"]
+    assert strata["popularity 4/4"]["whose"] == "untouched"
+
+
+def test_where_everybody_lost_rows_the_bias_is_theirs(tmp_path):
+    lab = lab_of(tmp_path, toy_data(users=120, items=60, each=20))
+    document = summarise(lab, run(lab, grid("shield", "downdate", protocols=("interactions-10",))))
+    assert document["tables"][0]["touched_people"] > 80
+    column = row(document, "downdate")["completeness"]["bias"]
+    assert column["detail"].startswith("touched people")
+    assert column["good"]
 
 
 def cell(method, seed, run_id, seconds, forget=(), exact=True):
