@@ -12,18 +12,16 @@ from db.errors import LetheError
 from db.records import Item, UserId
 from llm import prompt
 from llm.tiny import questions
-from llm.tiny.taste import Person, Tastes
+from llm.tiny.taste import Person, Tastes, Utilities
 from llm.tiny.titles import InventedTitles
 from retrieval.context import Context
 
 FACTS_IN_AN_EXAMPLE = 8
 CANDIDATES_IN_AN_EXAMPLE = 10
-JUDGING_FIRST = 800
+JUDGING_FIRST = 600
 """Examples of judging that come before all others: amid facts from the start, comparing is not learned."""
-JUDGEMENT_WEIGHT = 10.0
-"""A judgement is one token among hundreds: without weight it is not learned at all."""
-RANKING_WEIGHT = 4.0
-"""Never to name a number twice is learned late; what else there is in an order is mostly noise."""
+JUDGEMENT_WEIGHT = 3.0
+"""A judgement is one token among hundreds: it would hardly be heard."""
 _SOMEBODY = UserId("synthetic")
 
 
@@ -54,11 +52,14 @@ class Example:
 class Corpus:
     """Iterating gives the same examples for the same items and seed, without end."""
 
-    def __init__(self, items: Iterable[Item], seed: int, forbidden: Iterable[str] = ()) -> None:
+    def __init__(
+        self, items: Iterable[Item], seed: int, forbidden: Iterable[str] = (), *, judging_first: int = JUDGING_FIRST
+    ) -> None:
         self.items = tuple(items)
         if len(self.items) < 50 or not any(item.genres for item in self.items):
             raise LetheError(f"a corpus of {len(self.items)} items: name a catalogue of at least 50 items with genres")
         self._seed = seed
+        self._judging_first = judging_first
         self._invented = InventedTitles(self.items, forbidden)
         self._tastes = Tastes(self.items)
         self._by_genre: dict[str, list[Item]] = {}
@@ -69,14 +70,14 @@ class Corpus:
     def __iter__(self) -> Iterator[Example]:
         rng = np.random.default_rng([self._seed, 1])
         facts = self._facts(rng)
-        yield from (self._judge(rng) for _ in range(JUDGING_FIRST))
+        yield from (self._judge(rng) for _ in range(self._judging_first))
         while True:
             kind = rng.random()
-            if kind < 0.69:
+            if kind < 0.76:
                 yield Example("", tuple(islice(facts, FACTS_IN_AN_EXAMPLE)))
-            elif kind < 0.83:
+            elif kind < 0.88:
                 yield self._judge(rng)
-            elif kind < 0.86:
+            elif kind < 0.91:
                 yield self._listwise(rng)
             else:
                 yield self._generate(rng)
@@ -133,11 +134,17 @@ class Corpus:
         return Example(prompt.listwise(context), (Turn("", best),), true_facts=true)
 
     def _generate(self, rng: np.random.Generator) -> Example:
-        count = _list_length(rng)
-        person = self._tastes.person(rng, int(rng.integers(2, 13)), count, positives=max(1, count // 3))
+        """Several lists for one history: their orders share the cost of its tokens."""
+        count, lists = (int(rng.integers(12, 51)), 1) if rng.random() < 0.05 else (int(rng.integers(2, 10)), 4)
+        person = self._tastes.person(rng, int(rng.integers(2, 8)), count * lists)
         context, true = self._disguised(rng, context_of(self.items, person))
-        turns = (Turn("", ranking_of(person)),)
-        return Example(prompt.generate(context), turns, true_facts=true, answer_weight=RANKING_WEIGHT)
+        turns = []
+        for part in range(lists):
+            rows = slice(part * count, (part + 1) * count)
+            asked = prompt.generate(replace(context, candidates=context.candidates[rows]))
+            shared, mark, question = asked.partition("Candidates:\n")
+            turns.append(Turn(question, ranking_of(person.utility[rows])))
+        return Example(shared + mark, tuple(turns), true_facts=true)
 
     def _disguised(self, rng: np.random.Generator, context: Context) -> tuple[Context, bool]:
         """One time in eight the titles are invented, so that judging rests on years and genres, not on memory.
@@ -173,11 +180,11 @@ def judge_example(context: Context, liked: NDArray[np.bool_], *, true_facts: boo
     return Example(asked.prefix, tuple(turns), true_facts, answer_weight=JUDGEMENT_WEIGHT)
 
 
-def ranking_of(person: Person) -> str:
+def ranking_of(utility: Utilities) -> str:
     """The JSON answer that orders the candidates by utility; ties keep the given order.
 
-    >>> ranking_of(Person(np.array([0]), np.array([4, 2]), np.array([False, True]), np.array([0.0, 1.0])))
+    >>> ranking_of(np.array([0.0, 1.0]))
     '{"ranking":[2,1]}'
     """
-    order = np.argsort(-person.utility, kind="stable") + 1
+    order = np.argsort(-utility, kind="stable") + 1
     return f'{{"{prompt.RANKING}":[{",".join(map(str, order))}]}}'

@@ -26,8 +26,11 @@ class FitSettings:
     tokens: int = 2048
     """About so many tokens in a step."""
     matrix_rate: float = 5e-3
-    rate: float = 2e-3
-    """For all that is not a matrix of an MLP."""
+    """Of Muon, for matrices."""
+    rate: float = 2.5e-3
+    """Of AdamW, for the rest."""
+    comparing: int = 150
+    """Steps at the beginning in which attention is left to AdamW: under Muon it never learns to compare."""
     warmup: int = 30
     decay: float = 0.3
     """The share of the steps, at the end, over which the rate falls to nothing."""
@@ -87,6 +90,10 @@ def loss_of(model: Qwen2ForCausalLM, data: Batch, device: torch.device) -> torch
     return (losses * weights).sum()
 
 
+def _adamw(weights: list[torch.nn.Parameter], rate: float) -> Optimizer:
+    return AdamW(weights, rate, betas=(0.9, 0.98), weight_decay=0.05)
+
+
 class Fitter:
     """Trains a model on a corpus: a new one, or `start`, whose vocabulary must be the tokenizer's."""
 
@@ -102,13 +109,12 @@ class Fitter:
         self._encoder = Encoder(tokenizer)
         self._model = (start or new_model(tokenizer, settings.seed)).to(device).train()
         self._mean = deepcopy(self._model).eval()
-        # Facts live in the MLPs. Attention learned with Muon saturates before it learns to compare (see experiments).
-        matrices = [p for n, p in self._model.named_parameters() if ".mlp." in n]
-        others = [p for n, p in self._model.named_parameters() if ".mlp." not in n]
-        self._optimizers: tuple[tuple[Optimizer, float], ...] = (
-            (Muon(matrices, settings.matrix_rate), settings.matrix_rate),
-            (AdamW(others, settings.rate, betas=(0.9, 0.98), weight_decay=0.05), settings.rate),
-        )
+        named = dict(self._model.named_parameters())
+        attention = [p for name, p in named.items() if ".self_attn." in name and p.ndim == 2]
+        feed = [p for name, p in named.items() if ".mlp." in name]
+        others = [p for p in named.values() if not any(p is q for q in (*attention, *feed))]
+        self._early = _adamw([*others, *attention], settings.rate), Muon(feed, settings.matrix_rate)
+        self._late = _adamw(others, settings.rate), Muon([*feed, *attention], settings.matrix_rate)
 
     def run(self, corpus: Corpus, *, minutes: float | None = None) -> Iterator[FitState]:
         """The state after every step.
@@ -140,11 +146,12 @@ class Fitter:
             part_loss.backward()  # type: ignore[no-untyped-call]
             loss += float(part_loss.detach())
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
-        for optimizer, rate in self._optimizers:
+        rates = (self.settings.rate, self.settings.matrix_rate)
+        for optimizer, rate in zip(self._early if step < self.settings.comparing else self._late, rates, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate * self.settings.factor(step)
             optimizer.step()
-            optimizer.zero_grad()
+        self._model.zero_grad()
         self._average(step)
         return loss
 

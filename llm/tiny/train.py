@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 from db.errors import LetheError
 from llm import prompt
 from llm.tiny.checkpoint import verify
-from llm.tiny.corpus import Corpus
+from llm.tiny.corpus import JUDGING_FIRST, Corpus
 from llm.tiny.fit import FitSettings, FitState, Fitter
 from llm.tiny.items import read_items, without
 from llm.tiny.record import BuildRecord, device_name, hashes, versions
@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     catalogue = read_items(asked.items)
     kept = without(catalogue, asked.without)
-    corpus = Corpus(kept, asked.seed, forbidden=[item.title for item in catalogue])
+    first = 0 if asked.start else JUDGING_FIRST
+    corpus = Corpus(kept, asked.seed, forbidden=[item.title for item in catalogue], judging_first=first)
     start = _start(asked.start, asked.without) if asked.start else None
     tokenizer = load_tokenizer(asked.start) if asked.start else tokenizer_for(corpus)
     fitter = Fitter(tokenizer, _settings(asked), device, start)
@@ -64,6 +65,7 @@ def save(state: FitState, tokenizer: PreTrainedTokenizerFast, folder: Path) -> N
 
 def _settings(asked: argparse.Namespace) -> FitSettings:
     usual = FitSettings(steps=asked.steps, seed=asked.seed)
+    usual = replace(usual, comparing=0) if asked.start else usual
     return replace(usual, rate=usual.rate * asked.rates, matrix_rate=usual.matrix_rate * asked.rates)
 
 
