@@ -51,6 +51,7 @@ class Course:
     exact: bool = True
     hide_seconds: list[float] = field(default_factory=list)
     forget_seconds: list[float] = field(default_factory=list)
+    forget_cpu_seconds: list[float] = field(default_factory=list)
     peak_mb: float = 0.0
     facts: dict[str, int | float | str] = field(default_factory=dict)
 
@@ -109,6 +110,7 @@ def _forget(course: Course, case: Case, method: Method, unlearner: BackboneUnlea
     course.model, course.exact = done.model, course.exact and done.exact
     course.hide_seconds.append(hidden.seconds)
     course.forget_seconds.append(cost.seconds)
+    course.forget_cpu_seconds.append(cost.cpu_seconds)
     course.peak_mb = max(course.peak_mb, cost.peak_mb)
     course.facts = dict(done.facts)
 
@@ -131,6 +133,7 @@ def _told(course: Course) -> dict[str, Any]:
         "exact": course.exact,
         "hide_seconds": course.hide_seconds,
         "forget_seconds": course.forget_seconds,
+        "forget_cpu_seconds": course.forget_cpu_seconds,
         "forget_peak_mb": course.peak_mb,
         "method": course.facts,
     }

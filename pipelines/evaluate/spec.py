@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines.evaluate.protocols import ForgetProtocol
 
-HARNESS = 1
+HARNESS = 2
 """Grows when cells are measured otherwise: older ones are not found any more."""
 
 

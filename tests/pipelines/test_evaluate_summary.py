@@ -158,9 +158,10 @@ def test_where_everybody_lost_rows_the_bias_is_theirs(tmp_path):
 
 
 def cell(method, seed, run_id, seconds, forget=(), exact=True):
-    facts = {"fit": {"seconds": seconds, "peak_mb": 5.0}, "exact": exact}
+    facts = {"fit": {"seconds": seconds, "cpu_seconds": 2 * seconds, "peak_mb": 5.0}, "exact": exact}
     if forget:
         facts |= {"hide_seconds": [0.5] * len(forget), "forget_seconds": list(forget), "forget_peak_mb": 9.0}
+        facts |= {"forget_cpu_seconds": list(forget)}
     return Cell("bpr", "sequence-10", method, seed, False, run_id, facts, None)
 
 
@@ -171,6 +172,7 @@ def test_times_are_compared_within_one_run():
     assert (found.work, found.per_request, found.shielded, found.erased) == (9.0, 2.0, 1.5, None)
     assert found.retrain == 30.0
     assert found.ratio == pytest.approx(9.0 / (3 * 30.0))
+    assert found.cpu_ratio == pytest.approx(9.0 / (3 * 60.0))
     assert found.same_run
     elsewhere = times(Panel("bpr", "sequence-10", (oracles[0], mine)), "scif")
     assert (elsewhere.retrain, elsewhere.same_run) == (10.0, False)
