@@ -59,7 +59,7 @@ def _distances(panel: Panel, cell: Cell) -> list[Verdict]:
 
 
 def _bias(panel: Panel, cell: Cell, world: World) -> list[Verdict]:
-    groups = _strata(panel, cell, world)
+    groups = _strata(cell, world)
     if not groups:
         return []
     found = bias.verdict(groups, *_lists(panel, cell), seed=0)
@@ -67,10 +67,11 @@ def _bias(panel: Panel, cell: Cell, world: World) -> list[Verdict]:
 
 
 def strata(panel: Panel, method: str, world: World) -> list[dict[str, Any]]:
-    """The change in NDCG beyond the oracle's for each stratum of activity and popularity, mean over seeds."""
+    """The change in NDCG and the oracle's for each stratum, mean over seeds; empty where people are too few."""
     if method == ORACLE or len(panel.of(ORACLE)) < 3:
         return []
-    found = [bias.biases(_strata(panel, c, world), *_lists(panel, c)) for c in panel.of(method)]
+    groups = _strata(panel.of(method)[0], world)
+    found = [bias.biases(groups, *_lists(panel, cell)) for cell in panel.of(method)] if groups else []
     return [
         {
             "stratum": same[0].stratum,
@@ -94,7 +95,7 @@ def _part(cell: Cell) -> pl.Expr:
     return UNTOUCHED if _whose(cell) == "untouched" else STAY
 
 
-def _strata(panel: Panel, cell: Cell, world: World) -> list[bias.Stratum]:
+def _strata(cell: Cell, world: World) -> list[bias.Stratum]:
     rows = Slice(SERVED.phase, SERVED.view, _part(cell)).of(cell)["row"].to_numpy()
     asked = world.after.questions.take(np.isin(world.after.questions.people, rows))
     if len(rows) < FEWEST:
