@@ -88,3 +88,38 @@ def test_shuffling_leaves_the_items_of_everybody_and_the_lists_of_the_others():
     assert (np.sort(out) == np.sort(BEFORE)).all()
     assert (out[30:] == BEFORE[30:]).all()
     assert (out[:30] != BEFORE[:30]).any(axis=1).all()
+
+
+def test_a_stratum_that_no_oracle_ever_hits_is_left_out_and_named():
+    """One hit of a method there would be an infinite excess of a limit of 0, whatever else it does."""
+    first = POPULARITY < ITEMS // 4
+    never = [_without(lists, first) for lists in ORACLES]
+    before, after = _without(BEFORE, first), _without(model(50), first)
+    after[0, 0] = next(item for item in RELEVANT[_having(first)] if first[item])
+    lucky = after.copy()
+    lucky[_having(first)] = after[0]
+    found = {one.stratum: one for one in biases(STRATA, before, lucky, never)}
+    assert (found["popularity 1/4"].judged, found["popularity 1/4"].limit) == (False, 0.0)
+    assert found["popularity 1/4"].change > 0
+    assert all(one.judged for name, one in found.items() if name != "popularity 1/4")
+    told = verdict(STRATA, before, lucky, never, seed=0)
+    assert told.passed
+    assert told.detail.endswith("left out, as no oracle ever hits there: popularity 1/4")
+    assert "left out" not in verdict(STRATA, BEFORE, model(50), ORACLES, seed=0).detail
+
+
+def test_void_where_no_oracle_hits_at_all():
+    nothing = [_without(lists, POPULARITY >= 0) for lists in ORACLES]
+    found = verdict(STRATA, BEFORE, model(50), nothing, seed=0)
+    assert (found.void, found.passed, found.control) == (True, False, None)
+    assert all(group.name in found.detail for group in STRATA)
+
+
+def _without(lists, banned):
+    """The lists with an item that is relevant to nobody where a banned one stood."""
+    return np.where(banned[lists], ITEMS, lists)
+
+
+def _having(chosen):
+    """Somebody to whom one of the chosen items is relevant."""
+    return next(person for person in range(PEOPLE) if chosen[RELEVANT[person]].any())

@@ -69,6 +69,8 @@ class Bias:
     change: float
     oracle_change: float
     limit: float
+    judged: bool = True
+    """False where no oracle ever hits: models that never do show no spread, and 0 would be no limit but none at all."""
 
     @property
     def bias(self) -> float:
@@ -96,8 +98,9 @@ def biases(
     for group in groups:
         was, now = group.ndcg(before).mean(), group.ndcg(after).mean()
         means = np.array([group.ndcg(lists).mean() for lists in oracles])
-        limit = float(width * means.std(ddof=1))
-        found.append(Bias(group.name, int(group.people.sum()), float(now - was), float(means.mean() - was), limit))
+        limit, judged = float(width * means.std(ddof=1)), bool(means.any())
+        change, oracle_change = float(now - was), float(means.mean() - was)
+        found.append(Bias(group.name, int(group.people.sum()), change, oracle_change, limit, judged))
     return found
 
 
@@ -106,14 +109,23 @@ def verdict(
 ) -> Verdict:
     """The audit "bias": the stratum whose bias exceeds its limit most, or comes nearest to it.
 
-    Oracle's value: the largest distance of one oracle's mean from all oracles' mean there. Control: `after`, with the
-    lists of the least active people put in random order; void where that is not seen.
+    Strata in which no oracle ever hits are left out, and the detail says so; void where none is left. Oracle's value:
+    the largest distance of one oracle's mean from all oracles' mean there. Control: `after`, with the lists of the
+    least active people put in random order; void where that is not seen.
     """
-    worst = max(biases(groups, before, after, oracles), key=lambda found: found.excess)
-    planted = max(biases(groups, before, shuffled(after, groups[0].people, seed=seed), oracles), key=_excess)
-    (group,) = (group for group in groups if group.name == worst.stratum)
+    found = biases(groups, before, after, oracles)
+    left_out = [one.stratum for one in found if not one.judged]
+    told_out = f"; left out, as no oracle ever hits there: {', '.join(left_out)}" if left_out else ""
+    judged = [group for group, one in zip(groups, found, strict=True) if one.judged]
+    if not judged:
+        return Verdict("bias", 0.0, 0.0, detail=f"NDCG@{K}{told_out}")
+    worst = max((one for one in found if one.judged), key=_excess)
+    harmed = biases(groups, before, shuffled(after, judged[0].people, seed=seed), oracles)
+    planted = max((one for one in harmed if one.judged), key=_excess)
+    (group,) = (group for group in judged if group.name == worst.stratum)
     means = np.array([group.ndcg(lists).mean() for lists in oracles])
     told = f"{worst.people} people, change {worst.change:+.4f}, oracle's {worst.oracle_change:+.4f}"
+    control = f"control: {planted.stratum} with a limit of {planted.limit:.4f}"
     return Verdict(
         "bias",
         abs(worst.bias),
@@ -121,7 +133,7 @@ def verdict(
         control=abs(planted.bias),
         control_found=planted.excess > 1,
         oracle=float(np.abs(means - means.mean()).max()),
-        detail=f"NDCG@{K} of {worst.stratum}: {told}; control: {planted.stratum} with a limit of {planted.limit:.4f}",
+        detail=f"NDCG@{K} of {worst.stratum}: {told}; {control}{told_out}",
     )
 
 
