@@ -1,5 +1,6 @@
 """Forget a person: accepted, hidden and shielded in one transaction. Imports neither torch nor numpy."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -68,15 +69,23 @@ def clear_outputs(unit: Unit) -> None:
 
 _ALWAYS = 1 << 62
 
+_MEASURED = ("evaluation", "report")
+"""Kinds that are told by their number: an evaluation keeps a file for every cell."""
+
 
 def _artefacts(unit: Unit) -> list[Touched]:
     on_disk = [a for a in artifacts.all_on_disk(unit) if a.scope is not Scope.NONE]
-    refused = [a for a in on_disk if a.kind in ("recommendations", "evaluation", "report")]
-    rebuilt = [a for a in on_disk if a not in refused]
+    measured = [a for a in on_disk if a.kind in _MEASURED]
+    lists = [a for a in on_disk if a.kind == "recommendations"]
+    rebuilt = [a for a in on_disk if a not in measured and a not in lists]
     return [
         *(
             Touched(f"{a.kind} {a.name}", 1, "at once", "file refused to readers; written again by erase")
-            for a in refused
+            for a in lists
+        ),
+        *(
+            Touched(f"{kind}s", number, "at once", "refused to readers; destroyed by erase, not measured again")
+            for kind, number in Counter(a.kind for a in measured).items()
         ),
         *(
             Touched(f"{a.kind} {a.name}", 1, "by erase", f"generation {a.generation} rebuilt without the rows")

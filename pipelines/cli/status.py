@@ -1,5 +1,6 @@
 """`lethe status`."""
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,12 @@ def _text(found: "Status") -> str:
         )
         for s in found.standings
     ]
-    kept = [(a.kind, a.name, a.generation, a.state, a.scope.value, a.data_epoch) for a in found.artefacts]
+    single = [a for a in found.artefacts if a.kind != "evaluation"]
+    cells = Counter((a.state, a.scope.value, a.data_epoch) for a in found.artefacts if a.kind == "evaluation")
+    kept: list[tuple[object, ...]] = [
+        (a.kind, a.name, a.generation, a.state, a.scope.value, a.data_epoch) for a in single
+    ]
+    kept += [("evaluation", f"{number} kept", None, *told) for told, number in cells.items()]
     parts = [head]
     parts += [table(("request", "state", "rows", "deadline", "open steps"), requests)] if requests else ["no requests"]
     parts += [table(("artefact", "name", "generation", "state", "scope", "epoch"), kept)] if kept else ["no artefacts"]

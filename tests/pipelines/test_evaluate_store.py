@@ -194,3 +194,14 @@ def test_bad_words_are_told_in_one_line(lethe, words, says):
 
 def test_an_empty_root_is_told(empty):
     assert empty("evaluate", "forgetting").status == 1
+
+
+def test_what_an_evaluation_keeps_is_told_by_its_number(lethe):
+    outcome = run(store_lab(lethe), grid("shield"))
+    number = len(outcome.specs) + 2  # the split and the settings
+    (line,) = [line for line in lethe.ok("status").out.splitlines() if line.startswith("evaluation")]
+    assert line.split()[:3] == ["evaluation", str(number), "kept"]
+    places = {one["place"]: one for one in lethe.read("forget", "user", SOMEBODY, "--dry-run")}
+    (place,) = [name for name in places if name.startswith("evaluation")]
+    assert places[place]["count"] == number
+    assert "destroyed by erase" in places[place]["how"]
