@@ -75,6 +75,21 @@ def recbole(
 
 
 @app.command()
+def netflix(
+    folder: Folder, *, readmit: Readmit = None, seed: Seed = 2020, root: Root = ROOT, as_json: Json = False
+) -> None:
+    """A folder of the Netflix Prize: combined_data_*.txt or mv_*.txt with movie_titles; no genres.
+
+    \b
+    Example:
+      lethe ingest netflix ~/netflix-prize
+    """
+    from pipelines.ingest.read import read_netflix
+
+    _run(lambda rejects: read_netflix(folder, rejects=rejects), readmit=readmit, seed=seed, root=root, as_json=as_json)
+
+
+@app.command()
 def files(
     *,
     interactions: Annotated[

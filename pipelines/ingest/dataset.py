@@ -1,14 +1,21 @@
 """A data set that passed every check, in memory: what any reader yields and `ingest` writes."""
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 import polars as pl
 
+from db.errors import LetheError
 from pipelines.ingest import validate
 from pipelines.ingest.limits import Limits
 from pipelines.ingest.rejects import Rejects
 from pipelines.ingest.source import SourceFile
 from pipelines.ingest.table import LINE, Table
+
+MOST_FILES = 64
+"""Files that a source names one by one."""
 
 ITEMS = pl.Schema(
     {
@@ -33,6 +40,8 @@ class Raw:
     interactions: Table
     items: Table
     users: Table | None = None
+    more: Iterable[Table] = ()
+    """Interactions in further files, read once, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +86,62 @@ def checked(raw: Raw, limits: Limits, rejects: Rejects) -> Dataset:
     Where a user file exists, people it does not name are rejected; of several contacts of one person with one item the
     latest stays (an unknown time counts as earliest, and of equals the last in the file).
     """
-    name = raw.interactions.file.name
     items = validate.items(raw.items, limits, rejects)
     people = validate.users(raw.users, limits, rejects) if raw.users is not None else None
     catalogue_is_whole = rejects.rows == 0  # else a bad item row would condemn every interaction with the item
-    rows = validate.interactions(raw.interactions, limits, rejects)
-    if catalogue_is_whole:
-        rows = validate.known(name, rows, items, "item_id", rejects)
-        rows = rows if people is None else validate.known(name, rows, people, "user_id", rejects)
-    tables = [table for table in (raw.interactions, raw.items, raw.users) if table is not None]
+    strangers = Known(items, people) if catalogue_is_whole else Known(None, None)
+    parts: list[pl.DataFrame] = []
+    read: list[SourceFile] = []
+    for table in chain((raw.interactions,), raw.more):
+        parts.append(strangers.rejected(table.file.name, validate.interactions(table, limits, rejects), rejects))
+        read.append(table.file)
+        _within(limits, sum(part.height for part in parts))
     rejects.raise_if_any()
+    rows = _joined(parts)
+    files = [*_few(read), raw.items.file, *([raw.users.file] if raw.users is not None else [])]
     people = rows.select("user_id").unique(maintain_order=True) if people is None else people
     latest = _latest(rows)
     return Dataset(
         items=items.select(ITEMS.names()),
         users=people.select("user_id"),
         interactions=latest.select(INTERACTIONS.names()),
-        source=Source(raw.kind, tuple(table.file for table in tables)),
+        source=Source(raw.kind, tuple(files)),
         duplicates=rows.height - latest.height,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The items and people that interactions may name; None: any."""
+
+    items: pl.DataFrame | None
+    people: pl.DataFrame | None
+
+    def rejected(self, name: str, rows: pl.DataFrame, rejects: Rejects) -> pl.DataFrame:
+        """The rows of the file `name` that name what is known; the others are rejected."""
+        if self.items is not None:
+            rows = validate.known(name, rows, self.items, "item_id", rejects)
+        return rows if self.people is None else validate.known(name, rows, self.people, "user_id", rejects)
+
+
+def _within(limits: Limits, rows: int) -> None:
+    if rows > limits.rows:
+        raise LetheError(f"the files hold more than {limits.rows:,} interactions together: raise the cap")
+
+
+def _joined(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    """All rows in the order of reading; where several files were read their lines are counted through."""
+    if len(parts) == 1:
+        return parts[0]
+    return pl.concat(parts).with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).alias(LINE))
+
+
+def _few(files: list[SourceFile]) -> list[SourceFile]:
+    """The files, or one that stands for very many: its digest is over theirs, in order."""
+    if len(files) <= MOST_FILES:
+        return files
+    digest = hashlib.sha256("".join(file.sha256 for file in files).encode()).hexdigest()
+    return [SourceFile(f"{files[0].name} and {len(files) - 1:,} more", sum(file.size for file in files), digest)]
 
 
 def _latest(rows: pl.DataFrame) -> pl.DataFrame:

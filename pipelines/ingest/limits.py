@@ -8,7 +8,8 @@ class Limits:
     """Caps on untrusted input. Lengths are in characters after cleaning."""
 
     file_bytes: int = 1 << 30
-    rows: int = 100_000_000
+    rows: int = 120_000_000
+    """Of one file, and of all interactions together; the Netflix Prize's are 100,480,507."""
     id_chars: int = 256
     title_chars: int = 1_024
     description_chars: int = 8_192

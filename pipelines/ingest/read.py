@@ -9,7 +9,7 @@ from pathlib import Path
 from db.errors import LetheError
 from pipelines.ingest.columns import Mapped
 from pipelines.ingest.dataset import Dataset, Raw, checked
-from pipelines.ingest.formats import ml100k, movielens, recbole
+from pipelines.ingest.formats import ml100k, movielens, netflix, recbole
 from pipelines.ingest.formats.files import read_table
 from pipelines.ingest.limits import DEFAULT_LIMITS, Limits
 from pipelines.ingest.rejects import Rejects
@@ -32,6 +32,12 @@ def read_movielens(folder: Path, *, limits: Limits = DEFAULT_LIMITS, rejects: Pa
     """A MovieLens folder as GroupLens ships it: ml-100k, ml-1m, ml-10m, or the CSV data sets since ml-20m."""
     found = Rejects(limits, rejects)
     return checked(movielens.read(folder, limits, found), limits, found)
+
+
+def read_netflix(folder: Path, *, limits: Limits = DEFAULT_LIMITS, rejects: Path | None = None) -> Dataset:
+    """A folder of the Netflix Prize: `combined_data_*.txt` or `mv_*.txt`, and `movie_titles.csv` or `.txt`."""
+    found = Rejects(limits, rejects)
+    return checked(netflix.read(folder, limits, found), limits, found)
 
 
 def read_files(

@@ -44,3 +44,14 @@ def recbole(root: Path, inter: str | bytes = INTER, item: str | bytes = ITEM, us
 
 def ml100k(root: Path, data: str | bytes = U_DATA, item: str | bytes | None = None) -> Path:
     return folder(root, u__data=data, u__item=U_ITEM.encode("latin-1") if item is None else item)
+
+
+COMBINED_1 = "1:\n1488844,3,2005-09-06\n822109,5,2005-05-13\n2:\n2059652,4,2005-09-05\n"
+COMBINED_2 = "4500:\r\n822109,2,1999-12-31\r\n2059652,1,2005-09-05\r\n"
+TITLES = "1,2003,Dinosaur Planet\n2,2004,Isle of Man TT: Crash, Burn, Repeat\n4500,NULL,Pokémon\n"
+
+
+def netflix(root: Path, first: str = COMBINED_1, second: str | None = COMBINED_2, titles: str = TITLES) -> Path:
+    """Two files of ratings (or one) and the titles, in latin-1."""
+    made = folder(root, combined_data_1__txt=first, movie_titles__csv=titles.encode("latin-1"))
+    return made if second is None else folder(root, combined_data_2__txt=second)
