@@ -179,6 +179,12 @@ def drop_lists_before(unit: Unit, epoch: int) -> int:
     return unit.connection.execute(delete(recommendations).where(recommendations.c.backbone.in_(old))).rowcount
 
 
+def drop_stale_lists(unit: Unit) -> int:
+    """Delete published lists of backbones that readers no longer use. Returns how many rows went."""
+    live = select(artifacts.c.id).where(artifacts.c.state == "live")
+    return unit.connection.execute(delete(recommendations).where(recommendations.c.backbone.not_in(live))).rowcount
+
+
 def record_export(unit: Unit, path: str, *, sha256: str, rows: int, epoch: int) -> None:
     """Remember a file written outside the root: beyond reach, and named in later certificates."""
     values = {"path": path, "sha256": sha256, "rows": rows, "epoch": epoch, "at": datetime.now(UTC)}

@@ -96,6 +96,11 @@ class ForgetRequest:
     accepted_at: datetime
     deadline: datetime
 
+    @property
+    def reduced(self) -> bool:
+        """True when an approximate method was the last that worked on it."""
+        return self.state is State.REDUCED
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:

@@ -121,6 +121,25 @@ def mark_step(
             ledger.append(unit, event or step, request, payload, at=at)
 
 
+def reduce(unit: Unit, requests: Iterable[RequestId], payload: dict[str, Any], *, at: datetime) -> None:
+    """State `reduced`, with its ledger entry, in the caller's transaction: the requests stay open, their rows hidden.
+
+    No step is done by it: an exact erase passes them all. A request that is reduced already stays as it is.
+    """
+    c = forget_requests.c
+    for request in requests:
+        shielded = and_(c.id == request, c.state == State.SHIELDED)
+        if unit.connection.execute(update(forget_requests).where(shielded).values(state=State.REDUCED)).rowcount:
+            ledger.append(unit, "reduced", request, payload, at=at)
+
+
+def drop_evidence(unit: Unit, requests: Iterable[RequestId]) -> None:
+    """Delete receipts and audits of generations that are about to be replaced; the ledger keeps that they were."""
+    for request in requests:
+        for table in (receipts, verdicts):
+            unit.connection.execute(delete(table).where(table.c.request == request))
+
+
 def add_receipt(unit: Unit, receipt: Receipt) -> None:
     """Store what one layer did."""
     values = {

@@ -9,7 +9,7 @@ from typing import Any
 
 from db import files, jobs, ledger, purge, requests
 from db.errors import LetheError
-from db.records import ForgetRequest
+from db.records import ForgetRequest, State
 from db.requests import describe
 from db.store import Unit
 
@@ -21,11 +21,34 @@ LIMITS = (
     "the ledger keeps when the request came and how many rows it named",
 )
 
+EXCLUDED, REDUCED, EXACT = "excluded from retrieval", "reduced", "exact"
+"""The grades: hidden from every reader; beside that, made faint in the models by an approximate method; gone."""
+
+GRADES = {State.ACCEPTED: EXCLUDED, State.SHIELDED: EXCLUDED, State.REDUCED: REDUCED, State.ERASED: EXACT}
+
+_OPEN_LIMITS = {
+    EXCLUDED: "the rows are hidden from every reader, not deleted: models made before the request descend from them",
+    REDUCED: "an approximate method worked on the backbone, which still descends from the rows; they are hidden, not "
+    "deleted, and the audits say how far it is from a model that never saw them",
+}
+
 Document = dict[str, Any]
 
 
 def draw_up(unit: Unit, request: ForgetRequest) -> Document:
     """The certificate before the purge, with the subject's id and salt in it. Kept under `certificates/pending`."""
+    return _drawn(unit, request, EXACT)
+
+
+def interim(unit: Unit, request: ForgetRequest) -> Document:
+    """What holds of an open request, with its grade, the audits so far, and what an exact erase has yet to do."""
+    grade = GRADES[request.state]
+    document = _drawn(unit, request, grade)
+    limits = [_OPEN_LIMITS[grade], f"the request stays open until `lethe erase`, due {request.deadline:%Y-%m-%d}"]
+    return {**document, "audits": _audits(unit, request), "limits": [*limits, *document["limits"]]}
+
+
+def _drawn(unit: Unit, request: ForgetRequest, grade: str) -> Document:
     held = purge.subject(unit, request.id)
     if held is None:
         raise LetheError(f"request {request.id} is purged already; its certificate cannot be drawn up again")
@@ -35,7 +58,7 @@ def draw_up(unit: Unit, request: ForgetRequest) -> Document:
         "request": request.id,
         "subject": {"user": user, "salt": salt, "named": describe(request.selection)},
         "commitment": purge.commitment(salt, user),
-        "grade": "exact",
+        "grade": grade,
         "accepted_at": request.accepted_at.isoformat(),
         "rows": request.rows,
         "receipts": [_plain(receipt) for receipt in requests.receipts_of(unit, request.id)],
@@ -51,14 +74,17 @@ def complete(unit: Unit, document: Document, extra_limits: Iterable[str]) -> Doc
     request = requests.get(unit, document["request"])
     return {
         **document,
-        "audits": [
-            {**_plain(verdict), "passed": verdict.passed, "void": verdict.void}
-            for verdict in requests.verdicts_of(unit, request.id)
-        ],
+        "audits": _audits(unit, request),
         "limits": [*document["limits"], *extra_limits],
         "ledger": ledger.head(unit),
         "erased_at": datetime.now(UTC).replace(microsecond=0).isoformat(),
     }
+
+
+def commitment_of(unit: Unit, request: ForgetRequest) -> str | None:
+    """The commitment of a request, before its purge as after it."""
+    held = purge.subject(unit, request.id)
+    return purge.commitment_of(unit, request.id) if held is None else purge.commitment(held[1], held[0])
 
 
 def without_subject(document: Document) -> Document:
@@ -114,6 +140,13 @@ def read_file(path: Path) -> list[Document]:
     if not isinstance(found, list) or not all(isinstance(one, dict) and "request" in one for one in found):
         raise LetheError(f"{path} is not a certificate file of lethe; name the file that `lethe erase` wrote")
     return found
+
+
+def _audits(unit: Unit, request: ForgetRequest) -> list[Document]:
+    return [
+        {**_plain(verdict), "passed": verdict.passed, "void": verdict.void}
+        for verdict in requests.verdicts_of(unit, request.id)
+    ]
 
 
 def _read(path: Path) -> Any:

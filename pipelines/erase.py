@@ -1,14 +1,14 @@
 """Erase: rebuild, audit, purge, scrub, certify. Every stage can be killed and run again; `erased` is said last."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from db import catalogue, files, people, purge, requests
 from db.errors import NotFinishedError
-from db.records import ForgetRequest, RequestId, UserId, Verdict
+from db.records import ForgetRequest, RequestId, State, UserId, Verdict
 from db.store import Store
-from pipelines import certificate
+from pipelines import certificate, reduce
 from pipelines.certificate import Document
 from pipelines.generations import sweep
 from pipelines.rebuild import rebuild, residual_verdict
@@ -28,10 +28,12 @@ class Erased:
     interactions: int
     certificates: tuple[Document, ...]
     """As the root keeps them: without id and salt."""
+    reduced: tuple[RequestId, ...] = ()
+    """Requests that an approximate method worked on: they are open still."""
 
 
 def erase(store: Store, hand_over: HandOver, *, method: str | None = None, progress: Progress = quiet) -> Erased:
-    """Finish every open request together.
+    """Finish every open request together. With an approximate method they end as `reduced`, and stay open.
 
     Raises StoreBusyError while another command maintains the root or a reader keeps old pages alive, and
     NotFinishedError when an audit fails: the requests then stay open and shielded, and nothing is lost.
@@ -41,19 +43,56 @@ def erase(store: Store, hand_over: HandOver, *, method: str | None = None, progr
         with store.reading() as unit:
             batch = requests.pending(unit)
             open_steps = {r.id: requests.steps_open(unit, r.id) for r in batch}
-        if not batch:
-            return Erased((), 0, ())
         waiting = {name: [r for r in batch if name in open_steps[r.id]] for name in requests.STEPS}
-        if waiting["rebuild"]:
-            rebuild(store, waiting["rebuild"], method, progress)
-        if waiting["audit"]:
-            _audit(store, waiting["audit"])
-        gone = _purge(store, waiting["purge"])
-        with progress("purge and rewrite the database") as bar:
-            limits = purge.scrub(store)
-            bar(1, 1)
-        documents = _certify(store, batch, limits, hand_over)
-        return Erased(tuple(r.id for r in batch), gone, tuple(documents))
+        if method not in reduce.METHODS:
+            return _finish(store, batch, waiting, hand_over, method=method, progress=progress)
+        begun = [r for r in batch if r not in waiting["rebuild"]]  # by an exact erase that was killed: it goes on
+        theirs = {name: [r for r in found if r in begun] for name, found in waiting.items()}
+        done = _finish(store, begun, theirs, hand_over, method=None, progress=progress)
+        return _reduce(store, waiting["rebuild"], method, hand_over, done=done, progress=progress)
+
+
+def _finish(
+    store: Store,
+    batch: Sequence[ForgetRequest],
+    waiting: Mapping[str, Sequence[ForgetRequest]],
+    hand_over: HandOver,
+    *,
+    method: str | None,
+    progress: Progress,
+) -> Erased:
+    if not batch:
+        return Erased((), 0, ())
+    if waiting["rebuild"]:
+        rebuild(store, waiting["rebuild"], method, progress)
+    if waiting["audit"]:
+        _audit(store, waiting["audit"])
+    gone = _purge(store, waiting["purge"])
+    with progress("purge and rewrite the database") as bar:
+        limits = purge.scrub(store)
+        bar(1, 1)
+    documents = _certify(store, batch, limits, hand_over)
+    return Erased(tuple(r.id for r in batch), gone, tuple(documents))
+
+
+def _reduce(
+    store: Store, batch: Sequence[ForgetRequest], method: str, hand_over: HandOver, *, done: Erased, progress: Progress
+) -> Erased:
+    """Reduce these requests and hand out what holds of them, again where a killed run may have done so already."""
+    if not batch:
+        return done
+    reduce.reduce(store, batch, method, progress)
+    ids = {request.id for request in batch}
+    with store.reading() as unit:
+        now = [r for r in requests.every(unit) if r.id in ids and r.state is State.REDUCED]
+        documents = [certificate.interim(unit, request) for request in now]
+    kept = [certificate.without_subject(document) for document in documents]
+    for document in kept:
+        path = certificate.kept_path(store.root, document["request"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_json(path, document)
+    hand_over(documents)
+    return replace(done, certificates=(*done.certificates, *kept), reduced=tuple(r.id for r in now))
 
 
 def _audit(store: Store, batch: Sequence[ForgetRequest]) -> None:

@@ -28,6 +28,7 @@ from retrieval.text import TextIndex
 if TYPE_CHECKING:
     from recsys.recbole_models import TrainSettings
     from retrieval.filters.attention import AttentionWeights
+    from unlearning.data.influence import InfluenceUnlearner
 
 Progress = Callable[[int, int], None]
 
@@ -71,10 +72,17 @@ def refit(name: str, log: InteractionLog, frozen: dict[str, Any], *, seed: int, 
         return PopularityFitter().fit(log)
     if name == "ease":
         return EaseFitter(EaseSettings(frozen["regularisation"])).fit(log)
-    from recsys.recbole_models import RecBoleFitter, TrainSettings
+    from recsys.recbole_models import RecBoleFitter
 
-    settings = TrainSettings(**{key: value for key, value in frozen.items() if key != "curve"})
-    return RecBoleFitter(settings).fit(log, seed=seed, progress=progress).backbone
+    return RecBoleFitter(_train_settings(frozen)).fit(log, seed=seed, progress=progress).backbone
+
+
+def influence(method: str, frozen: dict[str, Any]) -> "InfluenceUnlearner":
+    """The influence method of this name for a backbone that was trained with the frozen settings."""
+    from unlearning.data.ifru import ifru
+    from unlearning.data.scif import scif
+
+    return {"scif": scif, "ifru": ifru}[method](_train_settings(frozen))
 
 
 def load(name: str, folder: Path) -> Backbone:
@@ -127,6 +135,12 @@ def scorer(plan: Plan) -> Scorer:
     from llm.score.generate import GenerateScorer
 
     return GenerateScorer(model)
+
+
+def _train_settings(frozen: dict[str, Any]) -> "TrainSettings":
+    from recsys.recbole_models import TrainSettings
+
+    return TrainSettings(**{key: value for key, value in frozen.items() if key != "curve"})
 
 
 def _recbole_settings(name: str) -> "TrainSettings":

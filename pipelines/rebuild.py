@@ -25,7 +25,8 @@ METHODS = ("downdate", "retrain")
 STORED_LISTS = "recommendations/stored lists"
 """What a receipt calls the lists in the database that no batch under the root makes again."""
 
-_TRIES = 5
+TRIES = 5
+"""How often a set is begun anew because rows changed while it was made."""
 
 
 def rebuild(store: Store, batch: Sequence[ForgetRequest], method: str | None, progress: Progress) -> None:
@@ -34,17 +35,18 @@ def rebuild(store: Store, batch: Sequence[ForgetRequest], method: str | None, pr
     A pure re-do: sets that are newer than the newest request already are left as they are.
     """
     newest = max(request.epoch for request in batch)
-    old = [a for a in _live(store) if a.kind == "backbone" and a.data_epoch < newest]
+    old = [a for a in live(store) if a.kind == "backbone" and a.data_epoch < newest]
     for backbone in old:
         if method == "downdate" and backbone.name != "ease":
             raise LetheError(f"--method downdate is for ease, not for {backbone.name}; use --method retrain")
     _cancel_jobs(store, newest)
     for backbone in old:
         _again(store, backbone, method, progress)
-    lost = _rewrite(store, newest, progress)
+    lost = rewrite(store, newest, progress)
     sweep(store)
     _destroy_rest(store, newest)
     with store.writing() as unit:
+        requests.drop_evidence(unit, [r.id for r in batch])
         _receipts(unit, batch, lost, jobs.drop_lists_before(unit, newest))
         requests.mark_step(unit, [r.id for r in batch], "rebuild", {"sets": len(old)})
         unit.commit()
@@ -52,8 +54,8 @@ def rebuild(store: Store, batch: Sequence[ForgetRequest], method: str | None, pr
 
 def _again(store: Store, backbone: Artifact, method: str | None, progress: Progress) -> None:
     """One set anew. A request that arrives between downdate and build is taken in by downdating once more."""
-    plan = _plan_of(store, backbone)
-    for _ in range(_TRIES):
+    plan = plan_of(store, backbone)
+    for _ in range(TRIES):
         try:
             build(store, plan, progress=progress, ready=_ready(store, backbone, method))
         except RowsChangedError:
@@ -87,12 +89,14 @@ def residual_verdict(store: Store, *, seed: int) -> list[Verdict]:
     return [Verdict("ease-residual", value, limit, control=control, control_found=control > limit, detail=detail)]
 
 
-def _live(store: Store) -> list[Artifact]:
+def live(store: Store) -> list[Artifact]:
+    """What readers use now, of every kind."""
     with store.reading() as unit:
         return [a for a in artifacts.all_on_disk(unit) if a.state == artifacts.LIVE]
 
 
-def _plan_of(store: Store, backbone: Artifact) -> Plan:
+def plan_of(store: Store, backbone: Artifact) -> Plan:
+    """The plan that a live backbone was trained under. Raises LetheError where it has no settings."""
     with store.reading() as unit:
         settings = artifacts.live(unit, "settings", backbone.name)
     if settings is None:
@@ -131,14 +135,16 @@ def _cancel_jobs(store: Store, newest: int) -> None:
         files.destroy(store.root / "jobs" / job.id)
 
 
-def _rewrite(store: Store, newest: int, progress: Progress) -> list[Artifact]:
-    """Run the batches behind refused files again, on the new set, to the same places; one that was killed goes on.
+def rewrite(store: Store, newest: int, progress: Progress, *, refused_only: bool = False) -> list[Artifact]:
+    """Run the batches behind files older than `newest` again, on the new set, to the same places; one that was killed
+    goes on. With `refused_only` files that readers may see are left as they are.
 
-    Returns those that cannot be run again because the set was trained otherwise since: they are destroyed.
+    Returns those that cannot be run again because the set was trained otherwise since: an erase destroys them.
     """
     with store.reading() as unit:
         begun = {job.out: job.id for job in jobs.unfinished(unit)}
-        refused = [a for a in artifacts.descending(unit, newest) if a.kind == "recommendations" and "job" in a.settings]
+        found = [a for a in artifacts.descending(unit, newest) if a.kind == "recommendations" and "job" in a.settings]
+    refused = [a for a in found if a.state == artifacts.REFUSED or not refused_only]
     lost = []
     for path, artifact in {a.path: a for a in refused}.items():
         plan, weight = engine.plan_of(artifact.settings)
@@ -180,9 +186,6 @@ def _receipts(unit: Unit, batch: Sequence[ForgetRequest], lost: Sequence[Artifac
 
 
 def _receipt(request: ForgetRequest, artifact: Artifact) -> Receipt:
-    layer = {"backbone": "recsys", "popularity": "recsys", "recommendations": "pipelines"}.get(
-        artifact.kind, "retrieval"
-    )
     rewritten = KINDS[artifact.kind].rule is Rule.REWRITTEN
     action = str(artifact.settings.get("method", "rewrite" if rewritten else "rebuild"))
     seconds = float(artifact.settings.get("seconds", 0.0))
@@ -190,4 +193,9 @@ def _receipt(request: ForgetRequest, artifact: Artifact) -> Receipt:
     detail = f"from data epoch {artifact.data_epoch}, sha256 {artifact.sha256[:16]}"
     if action == "downdate":
         detail += f"; frozen: λ = {artifact.settings.get('regularisation')}, chosen before this request"
-    return Receipt(request.id, layer, action, name, exact=True, seconds=seconds, detail=detail)
+    return Receipt(request.id, layer(artifact.kind), action, name, exact=True, seconds=seconds, detail=detail)
+
+
+def layer(kind: str) -> str:
+    """The package that an artefact of this kind belongs to, as receipts name it."""
+    return {"backbone": "recsys", "popularity": "recsys", "recommendations": "pipelines"}.get(kind, "retrieval")

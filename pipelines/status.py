@@ -5,16 +5,21 @@ from datetime import datetime
 
 from db import artifacts, catalogue, requests
 from db.records import ForgetRequest
-from db.store import Store
+from db.store import Store, Unit
+from pipelines import certificate
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A request, the steps it still has to pass, and whether it is late."""
+    """A request, the steps it still has to pass, whether it is late, and what holds of it now."""
 
     request: ForgetRequest
     steps: tuple[str, ...]
     overdue: bool
+    grade: str
+    """Of the certificate that the request would get now."""
+    methods: tuple[str, ...] = ()
+    """Of a reduced request: the approximate methods that worked on the backbones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +41,12 @@ def status(store: Store, *, now: datetime) -> Status:
     """Read everything `lethe status` shows, in one consistent read."""
     with store.reading() as unit:
         open_ones = {request.id for request in requests.pending(unit)}
-        standings = tuple(
-            Standing(r, tuple(requests.steps_open(unit, r.id)), r.id in open_ones and now > r.deadline)
-            for r in requests.every(unit)
-        )
+        standings = tuple(_standing(unit, r, r.id in open_ones and now > r.deadline) for r in requests.every(unit))
         return Status(catalogue.epoch(unit), catalogue.counts(unit), standings, tuple(artifacts.all_on_disk(unit)))
+
+
+def _standing(unit: Unit, request: ForgetRequest, overdue: bool) -> Standing:
+    steps = tuple(requests.steps_open(unit, request.id))
+    used = [r.action for r in requests.receipts_of(unit, request.id) if not r.exact and r.artifact[:9] == "backbone/"]
+    methods = tuple(dict.fromkeys(used)) if request.reduced else ()
+    return Standing(request, steps, overdue, certificate.GRADES[request.state], methods)

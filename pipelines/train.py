@@ -61,7 +61,7 @@ def build(store: Store, plan: Plan, *, progress: Progress = quiet, ready: Ready 
         job.draft("backbone", model.save, seed=seed, settings=made),
         job.draft("popularity", PopularityFitter().fit(data.log).save),
         *chosen.drafts,
-        *_serving_attention(job, seed),
+        *serving_attention(job, seed),
     ]
     return register(job, chosen.settings, drafts, text)
 
@@ -77,7 +77,8 @@ def _refit(job: Training, chosen: Chosen, seed: int, previous: int | None) -> Ba
         )
 
 
-def _serving_attention(job: Training, seed: int) -> list[Draft]:
+def serving_attention(job: Training, seed: int) -> list[Draft]:
+    """The attention filter, trained on every visible history, where the plan wants it."""
     if job.plan.filter != "attention":
         return []
     from retrieval.filters.attention_training import AttentionFitter  # with torch, which EASE does without

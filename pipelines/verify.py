@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from db import artifacts, files, ledger, purge, requests
 from db.errors import LetheError
-from db.records import ForgetRequest, RequestId, State, Verdict
+from db.records import ForgetRequest, State, Verdict
 from db.store import Store, Unit
-from pipelines import certificate
+from pipelines import certificate, reduce
 from pipelines.certificate import Document
 from pipelines.erase import scan
 from unlearning.audit import lineage
@@ -25,12 +25,13 @@ class Check:
 def verify(store: Store, request: str, subject: Document | None = None) -> list[Check]:
     """Ledger, state, lineage, hashes and recorded audits; with the subject's certificate also commitment and residue.
 
-    Nothing is repaired. Raises LetheError for an unknown request.
+    A reduced request is not erased, and fails; what its grade claims is checked beside that. Nothing is repaired.
+    Raises LetheError for an unknown request.
     """
     with store.reading() as unit:
         found = requests.get(unit, request)
         checks = [_ledger(unit), _state(found), *_recorded(unit, found), _kept(unit, found)]
-        checks += [_bytes(unit)]
+        checks += [_bytes(unit), *_reduced(unit, found)]
     checks.append(_of(lineage.verdict(store, [found])))
     if subject is not None:
         checks += _subject(store, found, subject)
@@ -45,7 +46,19 @@ def _ledger(unit: Unit) -> Check:
 
 
 def _state(request: ForgetRequest) -> Check:
-    return Check("state", request.state is State.ERASED, f"request is {request.state.value}")
+    erased, grade = request.state is State.ERASED, certificate.GRADES[request.state]
+    left = "" if erased else f", grade {grade}: `lethe erase` ends it"
+    return Check("state", erased, f"request is {request.state.value}{left}")
+
+
+def _reduced(unit: Unit, request: ForgetRequest) -> list[Check]:
+    """Of a reduced request: whether every live backbone that descends from its rows was brought near to those left."""
+    if not request.reduced:
+        return []
+    old = [a for a in artifacts.descending(unit, request.epoch) if a.kind == "backbone" and a.state == artifacts.LIVE]
+    bare = [a.name for a in old if reduce.rows_epoch(a) < request.epoch]
+    methods = ", ".join(f"{a.name} by {a.settings['method']}" for a in old if a.name not in bare)
+    return [Check("reduced", not bare, f"not reduced: {', '.join(bare)}" if bare else methods or "nothing descends")]
 
 
 def _recorded(unit: Unit, request: ForgetRequest) -> list[Check]:
@@ -61,7 +74,8 @@ def _kept(unit: Unit, request: ForgetRequest) -> Check:
         (document,) = certificate.read_documents([path])
     except LetheError as error:
         return Check("certificate", False, str(error))
-    fits = document.get("commitment") == purge.commitment_of(unit, RequestId(request.id))
+    fits = document.get("commitment") == certificate.commitment_of(unit, request)
+    fits = fits and document.get("grade") == certificate.GRADES[request.state]
     told = "the root's copy names nobody and fits the store"
     return Check("certificate", fits and "subject" not in document, told if fits else "the root's copy does not fit")
 
@@ -80,7 +94,7 @@ def _subject(store: Store, request: ForgetRequest, document: Document) -> list[C
     if not isinstance(held, dict) or not all(isinstance(held.get(name), str) for name in ("user", "salt")):
         raise LetheError("the certificate names no subject; give the file that `lethe erase --certificate` wrote")
     with store.reading() as unit:
-        fits = purge.commitment(held["salt"], held["user"]) == purge.commitment_of(unit, request.id)
+        fits = purge.commitment(held["salt"], held["user"]) == certificate.commitment_of(unit, request)
         stands = ledger.holds(unit, str(document.get("ledger")))
     return [
         Check("commitment", fits, "salt and id give the stored commitment" if fits else "salt and id do not fit"),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def erase(
     *,
-    method: Annotated[str | None, typer.Option("--method", help="downdate (ease only) or retrain.")] = None,
+    method: Annotated[str | None, typer.Option("--method", help="retrain, downdate (ease), or scif, ifru.")] = None,
     certificate: Annotated[
         Path | None, typer.Option("--certificate", help="File outside the root for the subjects' certificates.")
     ] = None,
@@ -28,10 +28,13 @@ def erase(
     The subjects' certificates (with id and salt) go to --certificate, or to standard output; the root keeps a copy
     without both. It can be killed at any moment and run again. Exit status 75: not finished, the requests stay open.
 
+    scif and ifru are approximate: the requests end as "reduced" and stay open, their rows hidden, until an exact erase.
+
     \b
     Examples:
       lethe erase --certificate certificates.json
       lethe erase --method downdate
+      lethe erase --method ifru --certificate certificates.json
     """
     store = open_store(root)
     done, shown = run_erase(store, method=method, certificate=certificate)
@@ -45,9 +48,11 @@ def run_erase(
     from pipelines import certificate as certificates
     from pipelines.erase import erase as run
     from pipelines.rebuild import METHODS
+    from pipelines.reduce import METHODS as APPROXIMATE
 
-    if method is not None and method not in METHODS:
-        raise typer.BadParameter(f"--method {method} is unknown; choose {' or '.join(METHODS)}")
+    if method is not None and method not in (*METHODS, *APPROXIMATE):
+        known = ", ".join((*METHODS, *APPROXIMATE))
+        raise typer.BadParameter(f"--method {method} is unknown; choose one of {known}")
     if certificate is not None:
         certificates.check_target(certificate, store.root)
     handed: list[dict[str, Any]] = []
@@ -63,15 +68,15 @@ def run_erase(
 
 def plain_erased(done: "Erased", documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What `--json` shows of an erase."""
-    return {"requests": done.requests, "interactions_deleted": done.interactions, "certificates": documents}
+    counts = {"requests": done.requests, "reduced": done.reduced, "interactions_deleted": done.interactions}
+    return {**counts, "certificates": documents}
 
 
 def erased(done: "Erased", documents: Sequence[dict[str, Any]], certificate: Path | None = None) -> str:
     """The same in words and tables."""
-    if not done.requests:
+    if not done.requests and not done.reduced:
         return "nothing to erase: no request is open"
-    count = len(done.requests)
-    parts = [f"erased {count} request{'s'[: count > 1]}, {done.interactions} interactions deleted"]
+    parts = _counted(done)
     for document in documents:
         subject = document.get("subject")
         head = f"\ncertificate of request {document['request']}, grade {document['grade']}"
@@ -92,6 +97,19 @@ def erased(done: "Erased", documents: Sequence[dict[str, Any]], certificate: Pat
     if certificate is not None:
         say(f"the subjects' certificates are in {certificate}; hand them over and delete the file")
     return "\n".join(parts)
+
+
+def _counted(done: "Erased") -> list[str]:
+    lines = []
+    if done.requests:
+        lines.append(f"erased {_requests(len(done.requests))}, {done.interactions} interactions deleted")
+    if done.reduced:
+        lines.append(f"reduced {_requests(len(done.reduced))}: open, and hidden, until an exact `lethe erase`")
+    return lines
+
+
+def _requests(count: int) -> str:
+    return f"{count} request{'s'[: count > 1]}"
 
 
 def _left_to_do(document: dict[str, Any]) -> list[str]:

@@ -42,6 +42,9 @@ def user(
         bool, typer.Option("--dry-run", help="List every place it would touch; change nothing.")
     ] = False,
     now: Annotated[bool, typer.Option("--now", help="Go on to `lethe erase` at once.")] = False,
+    certificate: Annotated[
+        Path | None, typer.Option("--certificate", help="File outside the root for what holds from now on.")
+    ] = None,
     deadline: Deadline = 30,
     root: Root = ROOT,
     as_json: Json = False,
@@ -49,7 +52,8 @@ def user(
     """Forget a person, or some of what a person did.
 
     The rows are hidden from every reader when this returns (exit status 0); `lethe erase` then removes them from
-    every artefact. An item that a person asked to forget is as if never seen: it may be recommended again.
+    every artefact. An item that a person asked to forget is as if never seen: it may be recommended again. A
+    --certificate of now has the grade "excluded from retrieval"; `lethe erase` replaces it in the same file.
 
     \b
     Examples:
@@ -58,6 +62,7 @@ def user(
       lethe forget user --users-file leavers.txt --dry-run
       printf '42\\n' | lethe forget user -
     """
+    from pipelines.certificate import check_target
     from pipelines.forget import forget, hide_files, preview
 
     if dry_run and now:
@@ -65,6 +70,8 @@ def user(
     people = _people(user, users_file)
     selection = _selection(item, category, before)
     store = open_store(root)
+    if certificate is not None:
+        check_target(certificate, store.root)
     if dry_run:
         touched = preview(store, people, selection)
         emit(touched, as_json=as_json, text=lambda: _preview(touched))
@@ -75,16 +82,26 @@ def user(
     else:
         emit(made, as_json=as_json, text=lambda: _made(made))
     hide_files(store)
+    if certificate is not None:
+        _hand_out(store, made, certificate)
     if now:
-        _erase(store, made, as_json=as_json)
+        _erase(store, made, certificate, as_json=as_json)
 
 
-def _erase(store: "Store", made: list[ForgetRequest], *, as_json: bool) -> None:
+def _hand_out(store: "Store", made: list[ForgetRequest], target: Path) -> None:
+    from pipelines.certificate import deliver, interim
+
+    with store.reading() as unit:
+        documents = [interim(unit, request) for request in made]
+    deliver(target, documents)
+
+
+def _erase(store: "Store", made: list[ForgetRequest], certificate: Path | None, *, as_json: bool) -> None:
     from pipelines.cli.erase import erased, plain_erased, run_erase  # torch and friends: only when asked for
 
-    done, shown = run_erase(store)
+    done, shown = run_erase(store, certificate=certificate)
     told = {"accepted": made, "erased": plain_erased(done, shown)}
-    emit(told, as_json=as_json, text=lambda: erased(done, shown))
+    emit(told, as_json=as_json, text=lambda: erased(done, shown, certificate))
 
 
 def _people(user: str | None, users_file: Path | None) -> list[UserId]:

@@ -40,6 +40,7 @@ def _text(found: "Status") -> str:
         (
             s.request.id,
             s.request.state.value,
+            s.grade + (f" by {', '.join(s.methods)}" if s.methods else ""),
             s.request.rows,
             f"{s.request.deadline:%Y-%m-%d}",
             _note(s.overdue, s.steps),
@@ -53,7 +54,8 @@ def _text(found: "Status") -> str:
     ]
     kept += [("evaluation", f"{number} kept", None, *told) for told, number in cells.items()]
     parts = [head]
-    parts += [table(("request", "state", "rows", "deadline", "open steps"), requests)] if requests else ["no requests"]
+    about = ("request", "state", "grade", "rows", "deadline", "open steps")
+    parts += [table(about, requests)] if requests else ["no requests"]
     parts += [table(("artefact", "name", "generation", "state", "scope", "epoch"), kept)] if kept else ["no artefacts"]
     return "\n\n".join(parts)
 

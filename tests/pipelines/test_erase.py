@@ -139,7 +139,7 @@ def test_the_same_source_brings_nobody_back_unless_readmitted(lethe, tmp_path, d
 def test_without_a_request_nothing_is_done(lethe):
     before = files_under(lethe.root)
     assert "nothing to erase" in lethe.ok("erase").out
-    assert lethe.read("erase") == {"requests": [], "interactions_deleted": 0, "certificates": []}
+    assert lethe.read("erase") == {"requests": [], "reduced": [], "interactions_deleted": 0, "certificates": []}
     assert files_under(lethe.root) == before
 
 
