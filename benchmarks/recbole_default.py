@@ -20,6 +20,9 @@ import scipy.sparse as sp
 from db.log import SPLITS, InteractionLog
 
 
+CHANGES = ("epochs", "stopping_step")
+
+
 def supply_dropped_names() -> None:
     """Give back `np.float_`, `np.complex_`, `np.unicode_` and `dok_matrix._update`, where they are missing."""
     for name, kind in (("float_", np.float64), ("complex_", np.complex128), ("unicode_", np.str_)):
@@ -44,14 +47,17 @@ def elsewhere() -> Iterator[Path]:
             sys.argv = argv
 
 
-def train(model: str, log: InteractionLog, seed: int, epochs: int | None = None) -> dict[str, float]:
-    """Train `model` with RecBole's defaults (early stopping included) and evaluate on the log's test rows."""
+def train(model: str, log: InteractionLog, seed: int, *changes: int) -> dict[str, float]:
+    """Train `model` with RecBole's defaults and evaluate on the log's test rows.
+
+    `changes`, where given, are the most epochs and the evaluations without a better one after which it stops.
+    """
     supply_dropped_names()
     with elsewhere() as folder:
         for code, split in enumerate(SPLITS):
             _write(folder / f"bench.{split}.inter", log.take(log.split == code))
         parts = [str(s) for s in SPLITS]
-        changed = {"seed": seed, "benchmark_filename": parts} | ({} if epochs is None else {"epochs": epochs})
+        changed = {"seed": seed, "benchmark_filename": parts, **dict(zip(CHANGES, changes, strict=False))}
         return _train(model, _config(model, changed), seed)
 
 
@@ -105,12 +111,12 @@ def _train(name: str, config: Any, seed: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Train one model on ml-100k: `python -m benchmarks.recbole_default MODEL SPLIT SEED OUT [EPOCHS]`."""
+    """Train one model on ml-100k: `python -m benchmarks.recbole_default MODEL SPLIT SEED OUT [EPOCHS [PATIENCE]]`."""
     from benchmarks.datasets import ml100k
     from recsys.splits import SplitRecipe
 
-    model, split, seed, out, *epochs = sys.argv[1:]
-    result = train(model, ml100k(SplitRecipe(split)), int(seed), int(epochs[0]) if epochs else None)
+    model, split, seed, out, *changes = sys.argv[1:]
+    result = train(model, ml100k(SplitRecipe(split)), int(seed), *map(int, changes))
     Path(out).write_text(json.dumps(result))
 
 
