@@ -43,3 +43,25 @@ def lethe(empty, trained_once):
     """The command line, pointed at a trained root that belongs to this test alone."""
     shutil.copytree(trained_once, empty.root)
     return empty
+
+
+@pytest.fixture(scope="session")
+def bpr_once(tmp_path_factory, data_folder):
+    """A root with BPR and published lists; nobody changes it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("LETHE_DB", raising=False)
+        root = tmp_path_factory.mktemp("bpr") / "root"
+        patch.setenv("LETHE_ROOT", str(root))
+        lethe = Lethe(root)
+        lethe.ok(*ingest_words(data_folder))
+        lethe.ok("train", "--backbone", "bpr", "--scorer", "off")
+        lethe.ok("recommend", "--all")
+        lethe.close()
+    return root
+
+
+@pytest.fixture
+def bpr(empty, bpr_once):
+    """The command line, pointed at such a root that belongs to this test alone."""
+    shutil.copytree(bpr_once, empty.root)
+    return empty

@@ -1,7 +1,6 @@
 """What `lethe erase --method scif|ifru` leaves: a model that says what it descends from, and an open request."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -10,30 +9,8 @@ from sqlalchemy import select
 
 from db import artifacts, catalogue
 from db.schema import ledger
-from tests.pipelines.commands import OTHER, SOMEBODY, Lethe, erased, forgotten, history, ingest_words
+from tests.pipelines.commands import OTHER, SOMEBODY, erased, forgotten, history
 from tests.pipelines.commands import subjects_file as held_by_subjects
-
-
-@pytest.fixture(scope="session")
-def bpr_once(tmp_path_factory, data_folder):
-    """A root with BPR and published lists; nobody changes it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("LETHE_DB", raising=False)
-        root = tmp_path_factory.mktemp("bpr") / "root"
-        patch.setenv("LETHE_ROOT", str(root))
-        lethe = Lethe(root)
-        lethe.ok(*ingest_words(data_folder))
-        lethe.ok("train", "--backbone", "bpr", "--scorer", "off")
-        lethe.ok("recommend", "--all")
-        lethe.close()
-    return root
-
-
-@pytest.fixture
-def bpr(empty, bpr_once):
-    """The command line, pointed at such a root that belongs to this test alone."""
-    shutil.copytree(bpr_once, empty.root)
-    return empty
 
 
 def live(lethe, kind="backbone"):
