@@ -19,7 +19,6 @@ import scipy.sparse as sp
 
 from db.log import SPLITS, InteractionLog
 
-
 CHANGES = ("epochs", "stopping_step")
 
 

@@ -1,6 +1,10 @@
 """`lethe evaluate forgetting`."""
 
+import shlex
+import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -8,6 +12,7 @@ import typer
 from pipelines.cli.options import ROOT, Json, Root, open_store
 from pipelines.cli.output import emit, progress, say, table
 from pipelines.cli.train import Model, Scorer
+from pipelines.evaluate import words
 
 if TYPE_CHECKING:
     from pipelines.evaluate.rerank import Reranker
@@ -68,6 +73,7 @@ def forgetting(
         str | None, typer.Option("--membership", help="Attack canaries: people or planted (many trainings).")
     ] = None,
     versions: Annotated[bool, typer.Option("--versions", help="Compare old and new generations too.")] = False,
+    page: Annotated[Path | None, typer.Option("--page", help="Write Markdown with pictures beside it.")] = None,
     root: Root = ROOT,
     as_json: Json = False,
 ) -> None:
@@ -82,6 +88,7 @@ def forgetting(
       lethe evaluate forgetting --quick --backbone ease --backbone bpr
       lethe evaluate forgetting --protocol users-5 --method shield --method sisa --minutes 50
       lethe evaluate forgetting --backbone ease --scorer packed --people 200 --json
+      lethe evaluate forgetting --page forgetting.md
     """
     from pipelines.evaluate.data import read
     from pipelines.evaluate.keep import StoreKeeper
@@ -107,11 +114,21 @@ def forgetting(
     lab = Lab(data, StoreKeeper(store, data.epoch), METHODS, progress, reranker, weight)
     outcome = run(lab, grid, minutes=minutes)
     found = summarise(lab, outcome)
+    if page is not None:
+        _write(page, found)
     emit(found, as_json=as_json, text=lambda: told(found))
     done = outcome.done
     if done.left or done.failed:
         say(f"{done.left} cells left, {len(done.failed)} failed; run the same command again")
         raise typer.Exit(75 if done.left else 1)
+
+
+def _write(page: Path, found: dict[str, Any]) -> None:
+    from pipelines.evaluate.page import About, Part, write
+    from pipelines.evaluate.run import machine
+
+    about = About(datetime.now(UTC), shlex.join(["lethe", *sys.argv[1:]]), machine())
+    write(page, about, [Part("The rows of this store", found)])
 
 
 def _reranker(data: "Data", scorer: str | None, model: str | None, people: int | None) -> "Reranker | None":
@@ -173,13 +190,13 @@ def _row(row: dict[str, Any]) -> Sequence[object]:
         row["grade"],
         use["metrics"]["hit_rate@10"]["mean"],
         use["metrics"]["ndcg@10"]["mean"],
-        _interval(use.get("ratio")),
+        words.interval(use.get("ratio")),
         _column(row["completeness"].get("oracle-rbo neighbours")),
         _column(row["completeness"].get("oracle-rbo random")),
         _column(row["completeness"].get("bias")),
         asked.get("before"),
-        _beside(asked.get("after"), asked.get("oracle_after")),
-        _beside(asked.get("returned"), asked.get("oracle_returned")),
+        words.beside(asked.get("after"), asked.get("oracle_after")),
+        words.beside(asked.get("returned"), asked.get("oracle_returned")),
         cost["work"] if cost["work"] is not None else cost["retrain"],
         None if cost["ratio"] is None else f"{cost['ratio']:.4g}" + ("" if cost["same_run"] else " (other run)"),
     )
@@ -197,31 +214,16 @@ def _reranked_row(row: dict[str, Any], use: dict[str, Any]) -> Sequence[object]:
         use["people"],
         metrics["hit_rate@10"]["mean"],
         metrics["ndcg@10"]["mean"],
-        _interval(use.get("ratio")),
+        words.interval(use.get("ratio")),
         use["fallbacks"],
         row["times"]["rerank_a_person"],
     )
 
 
 def _attacked(on: str, about: dict[str, Any], v: dict[str, Any]) -> Sequence[object]:
-    end = "over" if v["value"] > v["limit"] else "void" if v["void"] else "ok"
-    return (v["audit"], about["method"], about["backbone"], on, v["value"], v["limit"], v["control"], v["oracle"], end)
-
-
-def _interval(found: dict[str, float] | None) -> str:
-    return f"{found['mean']:.3f} [{found['low']:.3f}, {found['high']:.3f}]" if found else ""
+    figures = (v["value"], v["limit"], v["control"], v["oracle"])
+    return (v["audit"], about["method"], about["backbone"], on, *figures, words.attacked(v))
 
 
 def _column(found: dict[str, Any] | None) -> str:
-    if found is None:
-        return ""
-    verdict = "over" if found["value"] > found["limit"] else "void" if found["void"] else "ok"
-    if verdict == "ok" and not found["good"]:
-        verdict = f"{found['passed']} of {found['seeds']}"
-    return f"{found['value']:.3g}/{found['limit']:.3g} {verdict}"
-
-
-def _beside(own: float | None, oracle: float | None) -> str:
-    if own is None:
-        return ""
-    return f"{own:.3f}" + ("" if oracle is None else f" ({oracle:.3f})")
+    return "" if found is None else f"{found['value']:.3g}/{found['limit']:.3g} {words.judged(found)}"

@@ -1,4 +1,4 @@
-"""The four commands under the knife: how each begins, how it is run again, and what must be true then."""
+"""The commands under the knife: how each begins, how it is run again, and what must be true then."""
 
 from __future__ import annotations
 
@@ -135,6 +135,16 @@ def _erase_again(world: World, _ended: Ended) -> None:
     _nobody_else_lost(world, {SUBJECT})
 
 
+def _reduce_again(world: World, _ended: Ended) -> None:
+    ended = world.lethe(*REDUCE.command(world))
+    assert ended.status == 0, f"reduce is stuck: {ended.err}"
+    checks.reduced(world)
+    checks.tidy(world)
+    checks.published(world)
+    checks.unreadable(world, SUBJECT)
+    _erase_again(world, ended)
+
+
 def _nobody_else_lost(world: World, gone: set[str]) -> None:
     then = {row for row in checks.data(world.folder / "trained")["interactions"] if row[0] not in gone}
     now = set(checks.data(world.root)["interactions"])
@@ -185,5 +195,12 @@ ERASE = Case(
     _still_hidden,
     _erase_again,
 )
+REDUCE = Case(
+    "reduce",
+    "asked of bpr",
+    lambda world: ("erase", "--method", "scif", "--certificate", str(world.certificate)),
+    _still_hidden,
+    _reduce_again,
+)
 RECOMMEND = Case("recommend", "trained", lambda _: ("recommend", "--all"), _old_lists_stay, _resumed)
-CASES = (FIRST_INGEST, NEXT_INGEST, FORGET, ERASE, RECOMMEND)
+CASES = (FIRST_INGEST, NEXT_INGEST, FORGET, ERASE, REDUCE, RECOMMEND)

@@ -135,6 +135,27 @@ def published(world: World, path: Path | None = None) -> None:
     assert file_lists(path or world.root / LISTS) == wanted, "lists in the file are lost, doubled or of somebody hidden"
 
 
+def reduced(world: World) -> None:
+    """Every request but the one of before is reduced and open, says by what, and nothing of it is purged or exact."""
+    recent = asked(world.root, "SELECT id, state, epoch, user_id FROM forget_requests ORDER BY epoch")[1:]
+    assert {state for _, state, _, _ in recent} == {"reduced"}, f"a request is stuck: {recent}"
+    assert all(user for *_, user in recent), "a request that is open was purged"
+    assert asked(world.root, "SELECT count(*) FROM interactions WHERE hidden_by IS NOT NULL")[0][0], "hidden rows went"
+    ((epoch, settings),) = asked(
+        world.root, "SELECT data_epoch, settings FROM artifacts WHERE kind = 'backbone' AND state = 'live'"
+    )
+    newest = max(found for _, _, found, _ in recent)
+    assert epoch < newest <= json.loads(settings)["reduced_to"], "a generation passes for what it is not"
+    statement = "SELECT count(*) FROM receipts WHERE request = ? AND action = 'scif' AND NOT exact"
+    assert all(asked(world.root, statement, request) == [(1,)] for request, *_ in recent)
+    audits = "SELECT count(*) FROM verdicts WHERE request = ? AND audit LIKE 'oracle-%'"
+    assert all(asked(world.root, audits, request) == [(4,)] for request, *_ in recent)
+    handed = json.loads(world.certificate.read_text())["certificates"]
+    assert [one["grade"] for one in handed] == ["reduced"] * len(recent), (
+        "certificates lost, doubled or of another grade"
+    )
+
+
 def erased(world: World) -> None:
     """Every request is erased, its certificate was handed over once, and `verify` with it finds nothing."""
     requests = states(world.root)

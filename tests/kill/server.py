@@ -29,9 +29,11 @@ IMPORTED = (
     "pipelines.train",
     "pipelines.verify",
     "polars",
+    "recsys.recbole_models",
     "scipy.linalg",
     "tests.kill.mutants",
     "tests.kill.points",
+    "unlearning.data.scif",
 )
 
 

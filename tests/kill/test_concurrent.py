@@ -70,6 +70,35 @@ def test_a_request_during_an_erase(world: World, label: str, which: int) -> None
     assert {SUBJECT, PARTLY, LATE} & set(checks.lists(world.root)) == {PARTLY}
 
 
+@pytest.mark.parametrize(("label", "which"), [("rename", 0), ("torn", -1)], ids=["draft", "certificate"])
+def test_a_request_while_others_are_reduced(world: World, label: str, which: int) -> None:
+    command = cases.REDUCE.command(world)
+    stopped = stopped_at(world, label, which, "asked of bpr", *command)
+    world.right("forget", "user", LATE)
+    ended = world.go_on(stopped)
+    assert ended.status == 0, ended.err
+    checks.unreadable(world, LATE)
+    states = [state for (state,) in checks.asked(world.root, "SELECT state FROM forget_requests ORDER BY epoch")]
+    assert states == ["erased", "reduced", "reduced", "shielded"], (
+        "a request that came late was reduced with the others"
+    )
+    world.right(*command)
+    checks.reduced(world)
+    checks.tidy(world)
+    checks.published(world)
+    world.right("erase", "--certificate", str(world.certificate))
+    checks.erased(world)
+    checks.published(world)
+
+
+def test_a_batch_of_the_old_set_is_not_published_after_a_reduction(world: World) -> None:
+    stopped = stopped_at(world, "begin", 0, "asked of bpr", "recommend", "--all")
+    world.right(*cases.REDUCE.command(world))
+    assert world.go_on(stopped).status == 75, "lists of a set that knew the forgotten were published"
+    checks.reduced(world)
+    cases.ERASE.again(world, stopped)
+
+
 def test_a_batch_of_the_old_set_is_not_published_after_an_erase(world: World) -> None:
     stopped = stopped_at(world, "begin", 0, "asked", "recommend", "--all")
     world.right("erase", "--certificate", str(world.certificate))

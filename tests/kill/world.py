@@ -111,22 +111,23 @@ class World:
 
 
 def made(folder: Path) -> World:
-    """A world with three pristine roots: "empty", "trained" (lists published, one person erased) and "asked" (two
-    requests open)."""
+    """A world with four pristine roots: "empty", "trained" (lists published, one person erased), "asked" (two requests
+    open), and "asked of bpr", where the backbone is BPR."""
     _write_sources(folder)
     world = World(folder, server=_served())
     (folder / "empty").mkdir()
-    world.root.mkdir()
-    (world.root / "lethe.toml").write_text('chunk = 7\nscorer = "off"\nretrieve = "backbone"\ncandidates = 15\n')
-    world.right("ingest", *sources(folder, "first"))
-    world.right("train", "--backbone", "ease")
-    world.right("recommend", "--all")
-    world.right("forget", "user", EARLIER)
-    world.right("erase")
-    world.keep("trained")
-    world.right("forget", "user", SUBJECT)
-    world.right("forget", "user", PARTLY, "--category", "Drama")
-    world.keep("asked")
+    for backbone, trained, asked in (("ease", "trained", "asked"), ("bpr", "trained bpr", "asked of bpr")):
+        world.begin("empty")
+        (world.root / "lethe.toml").write_text('chunk = 7\nscorer = "off"\nretrieve = "backbone"\ncandidates = 15\n')
+        world.right("ingest", *sources(folder, "first"))
+        world.right("train", "--backbone", backbone)
+        world.right("recommend", "--all")
+        world.right("forget", "user", EARLIER)
+        world.right("erase")
+        world.keep(trained)
+        world.right("forget", "user", SUBJECT)
+        world.right("forget", "user", PARTLY, "--category", "Drama")
+        world.keep(asked)
     return world
 
 

@@ -205,3 +205,14 @@ def test_what_an_evaluation_keeps_is_told_by_its_number(lethe):
     (place,) = [name for name in places if name.startswith("evaluation")]
     assert places[place]["count"] == number
     assert "destroyed by erase" in places[place]["how"]
+
+
+def test_the_command_writes_the_page_it_is_asked_for(lethe, tmp_path):
+    place = tmp_path / "new" / "forgetting.md"
+    words = ("--backbone", "ease", "--method", "shield", "--protocol", "users-5", "--seeds", "1")
+    lethe.ok("evaluate", "forgetting", *words, "--page", place)
+    text = place.read_text()
+    assert "### ease, users-5" in text
+    assert "none (no forgetting)" in text
+    assert list((place.parent / "forgetting").glob("*.svg"))
+    assert SOMEBODY not in text
