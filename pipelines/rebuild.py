@@ -135,18 +135,21 @@ def _cancel_jobs(store: Store, newest: int) -> None:
         files.destroy(store.root / "jobs" / job.id)
 
 
-def rewrite(store: Store, newest: int, progress: Progress, *, refused_only: bool = False) -> list[Artifact]:
+def rewrite(store: Store, newest: int, progress: Progress, *, stale_only: bool = False) -> list[Artifact]:
     """Run the batches behind files older than `newest` again, on the new set, to the same places; one that was killed
-    goes on. With `refused_only` files that readers may see are left as they are.
+    goes on. With `stale_only` files that readers may see, and that the live set made, are left as they are.
 
     Returns those that cannot be run again because the set was trained otherwise since: an erase destroys them.
     """
     with store.reading() as unit:
         begun = {job.out: job.id for job in jobs.unfinished(unit)}
         found = [a for a in artifacts.descending(unit, newest) if a.kind == "recommendations" and "job" in a.settings]
-    refused = [a for a in found if a.state == artifacts.REFUSED or not refused_only]
+        current = {a.id for a in artifacts.all_on_disk(unit) if a.state == artifacts.LIVE}
+        stale = [
+            a for a in found if a.state == artifacts.REFUSED or not current.issuperset(artifacts.parents(unit, a.id))
+        ]
     lost = []
-    for path, artifact in {a.path: a for a in refused}.items():
+    for path, artifact in {a.path: a for a in (stale if stale_only else found)}.items():
         plan, weight = engine.plan_of(artifact.settings)
         (store.root / path).parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -60,7 +60,7 @@ def reduce(store: Store, batch: Sequence[ForgetRequest], method: str, progress: 
         if rows_epoch(backbone) < newest:
             _again(store, backbone, method, progress)
     sweep(store)
-    rewrite(store, newest, progress, refused_only=True)
+    rewrite(store, newest, progress, stale_only=True)
     sweep(store)
     _say(store, [request for request in batch if not request.reduced], method)
 

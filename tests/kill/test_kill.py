@@ -18,7 +18,7 @@ SPREAD = {
     "ingest into a root in use": 2,
     "forget": 4,
     "erase": 9,
-    "reduce": 4,
+    "reduce": 3,
     "recommend": 5,
 }
 """Kills of each command in an ordinary run."""
