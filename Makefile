@@ -6,7 +6,7 @@ INSTALLED   := $(VENV)/.installed
 PACKAGES    := db recsys retrieval llm unlearning pipelines
 PYTHON      ?= >=3.11
 DATA        ?= $(LETHE_BENCH_DATA)
-BENCH       ?= $(sort $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/[a-z]*.py)))
+BENCH       ?= $(filter-out forgetting,$(sort $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/[a-z]*.py))))
 
 # A uv that knows dependency groups, or else a private copy of uv in .uv (never the system's Python).
 UV          := $(shell uv pip install --help 2>/dev/null | grep -q -e --group && command -v uv || echo .uv/bin/uv)
@@ -17,10 +17,10 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint layout types arrow shape format bench nightly pins clean
+.PHONY: help setup demo test check lint layout types arrow shape format bench bench-forgetting nightly pins clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED)  ## make .venv and install everything into it, at the pinned versions
 
@@ -65,6 +65,11 @@ bench: $(INSTALLED)  ## the benchmarks: make bench [BENCH="name ..."] [DATA=DIR]
 	@mkdir -p bench-out; failed=; for name in $(BENCH); do echo "== $$name"; \
 	  $(PY) -m benchmarks.$$name $(if $(QUICK),--quick) $(if $(DATA),--data "$(DATA)") --out bench-out/$$name.json \
 	  || failed="$$failed $$name"; done; test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
+
+# Its finished parts are kept: run it again until it ends with 0. The page in docs/results is written when nothing is left.
+bench-forgetting: $(INSTALLED)  ## ways to forget, and the page of it: [QUICK=1] [MINUTES=55] [DATA=DIR]; 75: parts are left
+	$(PY) -m benchmarks.forgetting $(if $(QUICK),--quick,--page docs/results/forgetting.md) $(if $(DATA),--data "$(DATA)") \
+	  $(if $(MINUTES),--minutes $(MINUTES)) --out bench-out/forgetting
 
 nightly: $(INSTALLED)  ## what is too heavy for make test: the nightly tests, then every benchmark in its quick form
 	$(PY) -m pytest -m nightly -rfEs

@@ -2,13 +2,14 @@
 
 import importlib.util
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from db.errors import LetheError
-from db.log import InteractionLog
-from db.records import ItemId, UserId
+from db.log import SPLITS, InteractionLog
+from db.records import ItemId, Split, UserId
 from recsys.splits import SplitRecipe, assign
 
 
@@ -35,6 +36,23 @@ def folder(data: str | None, recipe: SplitRecipe) -> InteractionLog:
         for item in items
     ]
     return _log(np.unique(np.array(pairs, dtype=np.int64), axis=0), recipe)
+
+
+def published(place: Path) -> InteractionLog:
+    """train.txt and test.txt of a folder under the split they were published with; no validation rows, no timestamps.
+
+    Raises LetheError for a pair that stands in both.
+    """
+    tables = []
+    for code, name in ((Split.TRAIN, "train.txt"), (Split.TEST, "test.txt")):
+        lines = map(str.split, (place / name).read_text().splitlines())
+        pairs = {(int(user), int(item)) for user, *items in lines for item in items}
+        tables.append(np.array([(*pair, 0, SPLITS.index(code)) for pair in sorted(pairs)], dtype=np.int64))
+    table = np.concatenate(tables)
+    if len(np.unique(table[:, :2], axis=0)) < len(table):
+        raise LetheError(f"{place.name}: a pair of train.txt stands in test.txt too; take it out of one of them")
+    table = table[np.lexsort((table[:, 1], table[:, 0]))]
+    return replace(_log(table[:, :3], SplitRecipe()), split=table[:, 3].astype(np.uint8))
 
 
 def _log(table: np.ndarray[tuple[int, int], np.dtype[np.int64]], recipe: SplitRecipe) -> InteractionLog:

@@ -22,7 +22,9 @@ _LEGEND = """\
   **bias**: the largest change in NDCG@10 beyond the oracles' in any part of the people or items / its limit.
 - **ok**: within the limit with every seed. **over**: beyond it. **void**: within it, but so is the model that forgot
   nothing, or there was too little to compare.
-- **none** is the model that forgot nothing; **shield** hides the rows and retrains nothing."""
+- **none** is the model that forgot nothing; **shield** hides the rows and retrains nothing.
+- **shielded**: seconds in which the rows are left out of what readers see, in memory; **erased**: with the method's
+  work, for exact methods alone; **of a retraining**: that work over a retraining for each request, by the clock."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def pictures(one: Found) -> dict[str, Picture]:
     band = (spread["low"], spread["high"]) if spread else None
     drawn = {"ratio": Picture(f"{about}: NDCG@10 of those who stay, over the oracle's (grey: oracles)", lines, band)}
     asked = [(row["method"], _course(row)) for row in one["rows"]]
-    drawn["asked"] = Picture(f"{about}: NDCG@10 of those who asked, and of those who stay", asked)
+    drawn["asked"] = Picture(f"{about}: NDCG@10 of those who asked, and of those who stay", asked, order=_ORDER)
     return {name: picture for name, picture in drawn.items() if any(dots for _, dots in picture.lines)}
 
 
@@ -172,7 +172,8 @@ def _asked(row: Found) -> Sequence[str]:
         served += f", {asked['by_popularity']} by popularity"
     returned = beside(asked.get("returned"), asked.get("oracle_returned"))
     stay = number(row["utility"]["metrics"]["ndcg@10"]["mean"], 3, VOID)
-    return (_name(row), stay, number(asked.get("before"), 3, VOID), served or VOID, returned or VOID)
+    before = number(asked.get("before"), 3, "" if row["method"] == ORACLE else VOID)
+    return (_name(row), stay, before, served or VOID, returned or VOID)
 
 
 _SERIES = {
@@ -183,9 +184,13 @@ _SERIES = {
 }
 
 
+_STAY = "those who stay"
+_ORDER = (_STAY, *_SERIES.values())
+
+
 def _course(row: Found) -> list[Dot]:
     known = {label: row["asked"].get(name) for name, label in _SERIES.items()}
-    known["those who stay"] = row["utility"]["metrics"]["ndcg@10"]["mean"]
+    known[_STAY] = row["utility"]["metrics"]["ndcg@10"]["mean"]
     return [Dot(name, value) for name, value in known.items() if value is not None]
 
 

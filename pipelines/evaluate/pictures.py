@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from math import isfinite
+from math import ceil, floor, isfinite, log10
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#555555", "#e69f00")
 """Of series in their order; told apart by the colour-blind too."""
@@ -12,6 +12,7 @@ WIDTH, LEFT, RIGHT, TOP, LINE = 760, 170, 30, 64, 30
 """In pixels: the picture, its margins, and the height of a label's line."""
 
 TICKS = 5
+"""About so many, at round figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,14 @@ class Picture:
     title: str
     lines: Sequence[tuple[str, Sequence[Dot]]]
     band: tuple[float, float] | None = None
+    order: Sequence[str] = ()
+    """Series that come first, in this order."""
 
     @property
     def series(self) -> list[str]:
-        """Names of the series in the order of their first dots."""
-        return list(dict.fromkeys(dot.series for _, dots in self.lines for dot in dots))
+        """Names of the series that have dots: those of `order`, and the others as they come."""
+        there = dict.fromkeys(dot.series for _, dots in self.lines for dot in dots)
+        return [name for name in dict.fromkeys((*self.order, *there)) if name in there]
 
 
 def svg(picture: Picture) -> str:
@@ -91,15 +95,23 @@ def _axis(picture: Picture, scale: _Scale, bottom: int) -> list[str]:
     parts = []
     if picture.band is not None:
         left, right = (scale.x(end) for end in picture.band)
-        wide = max(right - left, 1.5)
-        parts.append(f'<rect x="{left:.1f}" y="{TOP}" width="{wide:.1f}" height="{bottom - TOP}" fill="#e4e4e4"/>')
-    digits = 2 if scale.high - scale.low > 0.2 else 3 if scale.high - scale.low > 0.01 else 4
-    for tick in range(TICKS + 1):
-        value = scale.low + (scale.high - scale.low) * tick / TICKS
+        wide = max(right - left, 2.0)
+        parts.append(f'<rect x="{left:.1f}" y="{TOP}" width="{wide:.1f}" height="{bottom - TOP}" fill="#ccc"/>')
+    ticks, digits = _ticks(scale.low, scale.high)
+    for value in ticks:
         x = scale.x(value)
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{bottom}" stroke="#ddd"/>')
         parts.append(f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{value:.{digits}f}</text>')
     return parts
+
+
+def _ticks(low: float, high: float) -> tuple[list[float], int]:
+    """Round figures between the ends, and the digits behind the point that they need."""
+    rough = (high - low) / TICKS
+    power = floor(log10(rough))
+    step = next(factor for factor in (1, 2, 5, 10) if factor * 10**power >= rough) * 10**power
+    first, last = ceil(low / step), floor(high / step)
+    return [number * step for number in range(first, last + 1)], max(0, -floor(log10(step * 1.0001)))
 
 
 def _dots(dots: Sequence[Dot], series: Sequence[str], scale: _Scale, y: float) -> list[str]:

@@ -199,3 +199,12 @@ def test_figures_that_are_none_are_left_out_of_a_picture():
 
 def test_a_bar_inside_a_cell_does_not_split_it():
     assert markdown(("a",), [("x|y",)]).splitlines()[-1] == "| x\\|y |"
+
+
+def test_ticks_are_round_and_series_come_in_the_order_asked_for():
+    dots = [("m", [Dot("b", 0.117), Dot("a", 0.43)])]
+    root = ElementTree.fromstring(svg(Picture("t", dots, order=("a", "never", "b"))))
+    told = [text.text for text in root.findall(".//{*}text")]
+    assert [text for text in told if text[0] == "0"] == ["0.2", "0.3", "0.4"]
+    assert told.index("a") < told.index("b")
+    assert "never" not in told

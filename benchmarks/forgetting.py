@@ -1,0 +1,250 @@
+"""Ways to forget, compared as the CRAGRU paper compared them, and the page of it.
+
+    python -m benchmarks.forgetting [--quick] [--data DIR] [--minutes N] [--out DIR] [--page FILE]
+
+ml-100k: every method with BPR, LightGCN and EASE, under 10% of the interactions and 5% of the people, with and without
+the re-ranker (the paper's Tables II and III, Fig. 3), and history filters against random (Fig. 4). A folder with
+train.txt and test.txt (`user item item ...`) has neither titles nor times: its backbones alone, on its own split.
+Finished parts are kept under --out: run it again until it ends with 0; status 75 says that parts are left. Nothing is
+begun that would likely end after --minutes. --page is written when nothing is left; OUT/forgetting.md always.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks import filters
+from benchmarks.datasets import ml100k, published
+from db import files
+from db.records import Split
+from db.store import Store
+from pipelines import models
+from pipelines.cli.output import plain, progress, say
+from pipelines.config import checked_plan
+from pipelines.evaluate.data import read
+from pipelines.evaluate.keep import FolderKeeper, StoreKeeper
+from pipelines.evaluate.methods import METHODS, ORACLE
+from pipelines.evaluate.page import About, Part, Section, write
+from pipelines.evaluate.page_tables import markdown
+from pipelines.evaluate.pictures import Dot, Picture
+from pipelines.evaluate.rerank import Reranker
+from pipelines.evaluate.run import Grid, Lab, machine, run
+from pipelines.evaluate.shadows import Inquiry
+from pipelines.evaluate.split import Data, with_split
+from pipelines.evaluate.summary import summarise
+from pipelines.ingest.job import ingest
+from pipelines.ingest.read import read_ml100k
+from recsys.ease import EaseFitter, choose_lambda
+from recsys.heldout import held_out
+from recsys.splits import SplitRecipe
+
+BACKBONES, PROTOCOLS = ("bpr", "lightgcn", "ease"), ("interactions-10", "users-5")
+
+WEIGHT = 0.3
+"""The re-ranker's share: a fixed one, since the weight that validation rows choose for lethe-tiny is 0."""
+
+PEOPLE, QUICK_PEOPLE = 100, 20
+"""Whose lists are re-ranked, the same under every method."""
+
+MINUTES, QUICK_MINUTES = 55.0, 14.0
+
+ML100K = "ml-100k"
+
+PAPER = {
+    (ML100K, "bpr"): ((0.7845, 0.2910), (0.7116, 0.2801)),
+    (ML100K, "lightgcn"): ((0.7739, 0.2790), (0.6384, 0.2156)),
+    ("ml-1m", "bpr"): ((0.7403, 0.2555), (0.6412, 0.2127)),
+    ("ml-1m", "lightgcn"): ((0.7377, 0.2533), (0.6556, 0.2221)),
+}
+"""HR@10 and NDCG@10 of Retrain and of CRAGRU, 10% forgotten, as the CRAGRU paper's Table II states them."""
+
+NETFLIX = (
+    "Not run: no data here. `lethe ingest netflix DIR` reads the Prize's files, and `lethe evaluate forgetting "
+    "--page FILE` then measures them as it does any other rows."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Until when parts may be begun, by the monotonic clock."""
+
+    until: float
+
+    @property
+    def minutes(self) -> float:
+        """What is left, never below 0."""
+        return max(0.0, (self.until - time.monotonic()) / 60)
+
+
+def ml100k_lab(out: Path, asked: argparse.Namespace) -> Lab:
+    """The store of ml-100k, made on the first run, under the paper's split."""
+    store = Store.open(out / ML100K, create=True)
+    ingest(store, read_ml100k(), now=datetime.now(UTC))
+    data = read(store, "paper")
+    plan = checked_plan({}, "the benchmark", scorer="packed")
+    people = QUICK_PEOPLE if asked.quick else PEOPLE
+    reranker = None if asked.no_rerank else Reranker(plan, models.scorer(plan), data.items, people)
+    return Lab(data, StoreKeeper(store, data.epoch), METHODS, progress, reranker, asked.weight)
+
+
+def folder_lab(out: Path, folder: Path) -> Lab:
+    """A folder's published split; nothing is known of its items, so nothing is re-ranked."""
+    data: Data = with_split(published(folder), "published", {"name": "published"}, epoch=0)
+    return Lab(data, FolderKeeper(out / "folders" / folder.name), METHODS, progress)
+
+
+def measured(lab: Lab, asked: argparse.Namespace, budget: Budget) -> dict[str, Any]:
+    """The summary of a data set after as much as the budget allows."""
+    grid = Grid(
+        tuple(asked.backbone or BACKBONES),
+        tuple(asked.method or METHODS),
+        PROTOCOLS,
+        seeds=1 if asked.quick else asked.seeds,
+        oracles=3 if asked.quick else asked.oracles,
+        quick=asked.quick,
+        inquiry=Inquiry(asked.membership) if asked.membership else None,
+    )
+    outcome = run(lab, grid, minutes=budget.minutes)
+    found: dict[str, Any] = plain(summarise(lab, outcome))
+    return found
+
+
+def filters_compared(keeper: FolderKeeper, budget: Budget, *, quick: bool) -> dict[str, Any] | None:
+    """NDCG@10 by what a filter keeps, over EASE; None where there is no time left for it (it takes minutes)."""
+    name = "filters-quick" if quick else "filters"
+    folder = keeper.find(name)
+    if folder is None:
+        if budget.minutes < (2 if quick else 5):
+            return None
+        log = ml100k(SplitRecipe())
+        train, validation = log.only(Split.TRAIN), held_out(log, Split.VALID)
+        backbone = EaseFitter(choose_lambda(train, validation)[0]).fit(train)
+        table = filters.compare(backbone, log, filters.fitted(log, backbone, {}), 1 if quick else 3)
+        folder = keeper.keep(name, lambda where: files.write_json(where / "filters.json", table), {})
+    found: dict[str, Any] = json.loads((folder / "filters.json").read_text(encoding="utf-8"))
+    return found
+
+
+def filter_section(found: Mapping[str, Any] | None) -> Section:
+    """Fig. 4: filters at equal length against random rows, and the whole history."""
+    title = "History filters at equal length (ml-100k, the paper's Fig. 4)"
+    if found is None:
+        return Section(title, "Not measured yet.")
+    rows, lines = [], []
+    for length, figures in found.items():
+        for name, (value, gain, low, high) in ((n, v) for n, v in figures.items() if isinstance(v, list)):
+            beats = "yes" if low > 0 else "worse" if high < 0 else "cannot tell"
+            told = (f"{value:.4f}", f"{figures['random']:.4f}", f"{gain:+.4f} [{low:+.4f}, {high:+.4f}]")
+            rows.append((length, str(figures["people"]), name, *told, beats))
+            lines.append((f"{length} {name}", [Dot("gain", gain, low, high)]))
+    headers = ("length", "people", "filter", "NDCG@10", "random rows", "difference", "better than random")
+    text = (
+        "EASE serves each person from the rows a filter keeps; split 80/10/10, people with more rows than the length, "
+        "paired bootstrap over people.\n\n" + markdown(headers, rows) + "\n\n{filters}"
+    )
+    return Section(
+        title, text, {"filters": Picture("NDCG@10 beyond random rows of the same number", lines, (0.0, 0.0))}
+    )
+
+
+def paper_section(parts: Sequence[Part]) -> Section:
+    """The paper's figures beside ours, as ratios to retraining: its units are its own."""
+    rows = []
+    for (data, backbone), ((hits, ndcg), (their_hits, their_ndcg)) in PAPER.items():
+        theirs = (f"{hits:.4f} / {ndcg:.4f}", f"{their_hits:.4f} / {their_ndcg:.4f}", f"{their_ndcg / ndcg:.2f}")
+        rows.append((data, backbone, *theirs, *_ours(parts, data, backbone)))
+    headers = ("data", "backbone", "Retrain HR@10 / NDCG@10", "CRAGRU", "CRAGRU of Retrain")
+    ours = ("our oracle HR@10 / NDCG@10", "our shield", "shield of oracle")
+    text = (
+        "The paper's figures for 10% forgotten, as it states them. They are not ours to compare one by one: its code "
+        "lets test items into prompts and scores forgotten people as rows of zeros. Its way, done right, is `shield`.\n"
+        "\n"
+    )
+    return Section("The paper's numbers", text + markdown((*headers, *ours), rows))
+
+
+def _ours(parts: Sequence[Part], data: str, backbone: str) -> tuple[str, str, str]:
+    wanted = (backbone, PROTOCOLS[0])
+    tables = [t for p in parts if p.name == data for t in p.found["tables"] if (t["backbone"], t["protocol"]) == wanted]
+    rows = {row["method"]: row["utility"] for table in tables for row in table["rows"]}
+    if not {ORACLE, "shield"} <= rows.keys():
+        return ("not measured",) * 3
+    told = [f"{_mean(rows[m], 'hit_rate@10'):.4f} / {_mean(rows[m], 'ndcg@10'):.4f}" for m in (ORACLE, "shield")]
+    return told[0], told[1], f"{_mean(rows['shield'], 'ndcg@10') / _mean(rows[ORACLE], 'ndcg@10'):.2f}"
+
+
+def _mean(use: Mapping[str, Any], metric: str) -> float:
+    return float(use["metrics"][metric]["mean"])
+
+
+def stored(out: Path) -> list[Part]:
+    """The summaries of every data set measured so far, ml-100k first."""
+    found = sorted(out.glob("summary-*.json"), key=lambda path: (path.stem != f"summary-{ML100K}", path.stem))
+    return [Part(p.stem.removeprefix("summary-"), json.loads(p.read_text(encoding="utf-8"))) for p in found]
+
+
+def notes(asked: argparse.Namespace) -> Iterator[str]:
+    """What a reader must know of the settings."""
+    seeds, oracles = (1, 3) if asked.quick else (asked.seeds, asked.oracles)
+    yield f"Seeds: trainings below {seeds}, oracles below {oracles} (of their own), what is forgotten 0."
+    if asked.quick:
+        yield "A quick run: trained backbones have few epochs and are undertrained; its figures are no results."
+    if not asked.no_rerank:
+        people = QUICK_PEOPLE if asked.quick else PEOPLE
+        yield f"Re-ranker: lethe-tiny, packed, weight {asked.weight}, the same {people} people under every method."
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one seed, few epochs, under 15 minutes")
+    parser.add_argument("--data", type=Path, help="also this folder with train.txt and test.txt")
+    parser.add_argument("--only-data", action="store_true", help="leave ml-100k out")
+    parser.add_argument("--minutes", type=float, help=f"{MINUTES:.0f}, or {QUICK_MINUTES:.0f} with --quick")
+    parser.add_argument("--out", type=Path, default=Path("bench-out/forgetting"))
+    parser.add_argument("--page", type=Path)
+    parser.add_argument("--backbone", action="append")
+    parser.add_argument("--method", action="append")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--oracles", type=int, default=5)
+    parser.add_argument("--membership", choices=["people", "planted"])
+    parser.add_argument("--weight", type=float, default=WEIGHT)
+    parser.add_argument("--no-rerank", action="store_true")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure what is left, and write the page."""
+    asked = arguments()
+    minutes = asked.minutes or (QUICK_MINUTES if asked.quick else MINUTES)
+    budget = Budget(time.monotonic() + 60 * minutes)
+    out = asked.out / ("quick" if asked.quick else "full")
+    out.mkdir(parents=True, exist_ok=True)
+    gain = filters_compared(FolderKeeper(out), Budget(0.0) if asked.only_data else budget, quick=asked.quick)
+    if not asked.only_data:
+        files.write_json(out / f"summary-{ML100K}.json", measured(ml100k_lab(out, asked), asked, budget))
+    if asked.data:
+        found = measured(folder_lab(out, asked.data), asked, budget)
+        files.write_json(out / f"summary-{asked.data.name}.json", found)
+    parts = stored(out)
+    quick = " QUICK=1" if asked.quick else ""
+    title = "Ways to forget, compared: the CRAGRU paper's tables and figures, redone"
+    about = About(datetime.now(UTC), f"make bench-forgetting{quick}", machine(), title, tuple(notes(asked)))
+    sections = [filter_section(gain), paper_section(parts), Section("Netflix", NETFLIX)]
+    write(asked.out / "forgetting.md", about, parts, sections)
+    left = sum(part.found["cells"]["left"] for part in parts) + (gain is None and not asked.only_data)
+    failed = sum(len(part.found["failed"]) for part in parts)
+    say(f"{asked.out / 'forgetting.md'}: {left} parts left, {failed} failed")
+    if asked.page and not left:
+        write(asked.page, about, parts, sections)
+    sys.exit(75 if left else 1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
