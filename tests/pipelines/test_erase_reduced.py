@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from db import artifacts, catalogue
 from db.schema import ledger
-from tests.pipelines.commands import OTHER, SOMEBODY, erased, forgotten, history
+from tests.pipelines.commands import OTHER, SOMEBODY, erased, forgotten, history, ingest_words
 from tests.pipelines.commands import subjects_file as held_by_subjects
 
 
@@ -201,3 +201,16 @@ def test_the_first_grade_is_handed_out_with_the_request(bpr, tmp_path):
     inside = bpr("forget", "user", OTHER, "--certificate", bpr.root / "mine.json")
     assert (inside.status, "inside the root" in inside.err) == (1, True)
     bpr.ok("recommend", OTHER)
+
+
+def test_lightgcn_is_reduced_too(empty, data_folder):
+    empty.ok(*ingest_words(data_folder))
+    empty.ok("train", "--backbone", "lightgcn", "--scorer", "off", "--filter", "diversity")
+    forgotten(empty, SOMEBODY)
+    (document,) = reduced(empty, "ifru")
+    actions = {receipt["artifact"].split()[0]: receipt["action"] for receipt in document["receipts"]}
+    assert actions["backbone/lightgcn"] == "ifru"
+    assert actions["hit-rate/lightgcn"] == actions["settings/lightgcn"] == "keep"
+    assert len(empty.read("recommend", OTHER)[0]["recommendations"]) > 0
+    (document,) = erased(empty)
+    assert document["grade"] == "exact"
