@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import Connection
 
 from db import artifacts, catalogue, files, purge, requests
 from db.store import Store, Unit
-from pipelines import erase, generations, parts
+from pipelines import erase, generations, parts, reduce
 from pipelines.ingest import job
 from pipelines.training import job as training
 
@@ -73,6 +74,18 @@ def registered_before_whole() -> None:
     training.draft = draft
 
 
+def reduced_passes_for_exact() -> None:
+    """A reduced backbone is registered as if it were made of the visible rows alone."""
+    real = reduce.draft
+
+    def draft(store: Store, kind: str, name: str, write: Callable[[Path], object], origin: Any) -> Any:
+        if kind == "backbone":
+            origin = replace(origin, data_epoch=origin.settings[reduce.REDUCED_TO])
+        return real(store, kind, name, write, origin)
+
+    reduce.draft = draft
+
+
 def written_in_place() -> None:
     """Files are written where they belong at once, without a temporary file and a rename."""
 
@@ -110,6 +123,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
         published_without_suppression,
         busy_checkpoint_ignored,
         registered_before_whole,
+        reduced_passes_for_exact,
         written_in_place,
         ingested_piece_by_piece,
     )

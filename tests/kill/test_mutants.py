@@ -36,6 +36,7 @@ PLANTED = (
         "purge_marked_first", cases.ERASE, lambda points: points.index("mkdir pending"), "erase is stuck|no certificate"
     ),
     Planted("registered_before_whole", cases.ERASE, after_mark, "not whole"),
+    Planted("reduced_passes_for_exact", cases.REDUCE, lambda points: len(points) - 3, "reduce is stuck"),
     Planted("written_in_place", cases.RECOMMEND, lambda points: points.index("torn recommendations.parquet"), "half-"),
     Planted("ingested_piece_by_piece", cases.FIRST_INGEST, lambda points: len(points) - 6, "half an ingest"),
 )
