@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from db.errors import LetheError
+from db.titles import Title, split_title
 from pipelines.ingest.dataset import Raw
 from pipelines.ingest.formats import movielens_1m, movielens_100k, movielens_csv
 from pipelines.ingest.limits import Limits
@@ -16,7 +17,6 @@ from pipelines.ingest.rejects import Rejects
 from pipelines.ingest.source import folder_files
 from pipelines.ingest.table import Table
 from pipelines.ingest.text import cleaned, shown
-from db.titles import Title, split_title
 
 Reader = Callable[[Path, Limits, Rejects], tuple[Table, Table]]
 """Gives interactions and items; titles still carry their year."""
