@@ -82,7 +82,8 @@ def influence(method: str, frozen: dict[str, Any]) -> "InfluenceUnlearner":
     from unlearning.data.ifru import ifru
     from unlearning.data.scif import scif
 
-    return {"scif": scif, "ifru": ifru}[method](_train_settings(frozen))
+    settings = _train_settings(frozen)
+    return scif(settings) if method == "scif" else ifru(settings)
 
 
 def load(name: str, folder: Path) -> Backbone:
