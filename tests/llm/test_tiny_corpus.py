@@ -12,7 +12,7 @@ from llm.tiny import questions
 from llm.tiny.corpus import Corpus, ranking_of
 from llm.tiny.evaluate import auc
 from llm.tiny.items import read_items, without
-from llm.tiny.taste import Person, Tastes
+from llm.tiny.taste import Tastes
 from llm.tiny.titles import InventedTitles, held_out
 
 HEADER = "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
