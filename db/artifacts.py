@@ -14,6 +14,9 @@ from db.records import Mode, Scope
 from db.schema import artifact_parents, artifacts
 from db.store import Unit
 
+CLEAR_TO = "clear_to"
+"""In the settings of a shard: the data epoch up to which every request was seen to hide rows of other shards alone."""
+
 LIVE, REFUSED, RETIRED, DESTROYED = "live", "refused", "retired", "destroyed"
 _ON_DISK = (LIVE, REFUSED, RETIRED)
 
@@ -107,8 +110,23 @@ def all_on_disk(unit: Unit) -> list[Artifact]:
 
 
 def descending(unit: Unit, epoch: int) -> list[Artifact]:
-    """Artefacts on disk that may hold rows hidden at `epoch`: built before it, from more than nothing."""
-    return [a for a in all_on_disk(unit) if a.scope != Scope.NONE and a.data_epoch < epoch]
+    """Artefacts on disk that may hold rows hidden at `epoch`: built before it, from more than nothing.
+
+    A shard that was seen to hold none of them (`clear`) is left out.
+    """
+    return [a for a in all_on_disk(unit) if a.scope != Scope.NONE and _clear_to(a) < epoch]
+
+
+def clear(unit: Unit, shards: Iterable[Artifact], epoch: int) -> None:
+    """Record that no request up to `epoch` hid a row of these shards, which therefore stay as they are."""
+    for shard in shards:
+        values = {"settings": {**shard.settings, CLEAR_TO: epoch}}
+        unit.connection.execute(update(artifacts).where(artifacts.c.id == shard.id).values(values))
+
+
+def _clear_to(artifact: Artifact) -> int:
+    seen = artifact.settings.get(CLEAR_TO, 0) if artifact.scope is Scope.SHARD else 0
+    return max(artifact.data_epoch, int(seen))
 
 
 def parents(unit: Unit, key: int) -> list[int]:
@@ -166,6 +184,12 @@ def unregistered(unit: Unit) -> list[Path]:
     known = {unit.root / a.path for a in all_on_disk(unit)}
     found = sorted((unit.root / "artifacts").glob("*/*/gen-*"))
     return [path for path in found if path not in known]
+
+
+def retire(unit: Unit, gone: Iterable[Artifact]) -> None:
+    """Take generations from readers that no newer one of their name replaces; the next maintenance destroys them."""
+    keys = [artifact.id for artifact in gone]
+    unit.connection.execute(update(artifacts).where(artifacts.c.id.in_(keys)).values(state=RETIRED))
 
 
 def retired(unit: Unit) -> list[Artifact]:

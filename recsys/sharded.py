@@ -167,6 +167,20 @@ class ShardedVectors:
             "aggregator": self.aggregator.kind,
         }
 
+    @classmethod
+    def of(cls, name: str, items: tuple[ItemId, ...], parts: Mapping[int, ItemVectors], shards: int) -> Self:
+        """Sub-models by shard under the mean of scores; shards that are not named are 0. Needs one sub-model at least."""
+        width = next(iter(parts.values())).item_vectors.shape[1]
+        item_parts = np.zeros((len(items), shards, width), dtype=np.float32)
+        fold_parts = np.zeros_like(item_parts)
+        for shard, part in parts.items():
+            item_parts[:, shard], fold_parts[:, shard] = part.item_vectors, part.fold_vectors
+        return cls(name, items, item_parts, fold_parts, StaticWeights.mean(shards))
+
+    def part(self, shard: int) -> ItemVectors:
+        """The sub-model of one shard."""
+        return ItemVectors(self.name, self.items, self.item_parts[:, shard], self.fold_parts[:, shard])
+
     def user_parts(self, histories: Sequence[IntArray]) -> FloatArray:
         """Each history folded into every shard, shape [people, shards, d]; zeros for no history."""
         return self._folds.user_vectors(histories).reshape(len(histories), *self.item_parts.shape[1:])
@@ -203,6 +217,13 @@ class ShardedVectors:
         fields = {key.removeprefix("aggregator."): tensor for key, tensor in tensors.items()}
         aggregator = _AGGREGATORS[facts["aggregator"]](**fields)
         return cls(str(facts["name"]), ItemRows.load(folder).ids, item_parts, fold_parts, aggregator)
+
+
+def load_vectors(folder: Path) -> ItemVectors | ShardedVectors:
+    """What one model of item vectors, or one in shards, has saved."""
+    with safe_open(folder / FILE, framework="numpy") as stored:
+        sharded = "aggregator" in stored.metadata()
+    return ShardedVectors.load(folder) if sharded else ItemVectors.load(folder)
 
 
 def _joined(parts: FloatArray) -> FloatArray:

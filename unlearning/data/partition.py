@@ -53,6 +53,10 @@ class HashPartition:
         """The shard of each row's person."""
         return (user_keys(log, self.salt) % np.uint64(self.shards)).astype(np.int64)[log.user]
 
+    def shard_of_user(self, user: str) -> int:
+        """The shard of one person by the outside id."""
+        return int(_hashes((user,), self.salt, b"user")[0] % np.uint64(self.shards))
+
     def within(self, log: InteractionLog) -> "HashPartition":
         """Itself: it holds nothing of any row."""
         return self

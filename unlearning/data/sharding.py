@@ -113,14 +113,22 @@ class ShardedUnlearner:
             made = self.fit(after, seed=seed, progress=progress)
             return Forgotten(made, exact=True, facts=_facts(gone, int(made.live.sum()), made, "rebuilt"))
         partition = self._partition_of(model, before)
-        kept = partition.within(after)
-        places = kept.shard_of(after)
-        touched = _touched(before, partition.shard_of(before), after, places)
-        fitted = self._parts(after, places, touched, seed=seed, progress=progress)
-        parts = (_without(model.item_parts, touched), _without(model.fold_parts, touched))
-        made = self._assembled(after, kept, parts, fitted, seed=seed)
+        touched = _touched(before, partition.shard_of(before), after, partition.within(after).shard_of(after))
+        made = self.refit(model, after, touched, seed=seed, progress=progress)
         exact = self._method.partition_is_rule
         return Forgotten(made, exact=exact, facts=_facts(gone, len(touched), made, "rule" if exact else "kept"))
+
+    def refit(
+        self, model: Partitioned, log: InteractionLog, shards: Sequence[int], *, seed: int, progress: Progress = quiet
+    ) -> Partitioned:
+        """`model` with these shards fitted again on the rows that `log` has of them, and the aggregator learned again.
+
+        The others stay bit for bit; one of these without rows becomes 0.
+        """
+        partition = self._partition_of(model, log).within(log)
+        fitted = self._parts(log, partition.shard_of(log), shards, seed=seed, progress=progress)
+        parts = (_without(model.item_parts, shards), _without(model.fold_parts, shards))
+        return self._assembled(log, partition, parts, fitted, seed=seed)
 
     def _partition_of(self, model: Partitioned, before: InteractionLog) -> Partition:
         if self._method.partition_is_rule:
