@@ -1,0 +1,71 @@
+"""The settings of masked LoRA, declared once."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from db.errors import LetheError
+
+
+class MaskName(StrEnum):
+    """How neurons are chosen, at equal size."""
+
+    GUIDED = "guided"
+    """z(saliency on the concept) - beta z(saliency on matched controls)."""
+    RANDOM = "random"
+    MAGNITUDE = "magnitude"
+    """Norm of the neuron's weights."""
+    FISHER = "fisher"
+    """Fisher on the concept over Fisher on what is kept."""
+    SALUN = "salun"
+    """Norm of the gradient of the forget loss by the neuron's weights."""
+    NONE = "none"
+    """Every neuron."""
+
+
+class LossName(StrEnum):
+    """The forget term; the retain term is always the KL to the frozen base on what is kept."""
+
+    REFUSAL = "refusal"
+    ASCENT = "ascent"
+    GRAD_DIFF = "grad_diff"
+    """Ascent on the concept with descent on the answers to be kept, beside the KL."""
+    NPO = "npo"
+    SIMNPO = "simnpo"
+    ALTERNATE = "alternate"
+    RMU = "rmu"
+    RANDOM_LABELS = "random_labels"
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptSettings:
+    """How an adapter is fitted. Figures without a unit are counts."""
+
+    mask: MaskName = MaskName.GUIDED
+    neurons: int = 256
+    cap: float = 0.5
+    """The largest share of the chosen neurons that one layer may hold."""
+    heads: int = 0
+    """Attention heads that may be changed beside the neurons."""
+    beta: float = 1.0
+    """The weight of the controls' saliency in the score."""
+    loss: LossName = LossName.REFUSAL
+    retain: float = 1.0
+    """The weight of the retain term."""
+    rank: int = 8
+    alpha: float = 16.0
+    rate: float = 4e-3
+    decay: float = 0.0
+    """AdamW's weight decay."""
+    steps: int = 150
+    """At most; fewer where forgetting is complete on the selecting probes."""
+    forget_rows: int = 16
+    """Questions about the concept in a step."""
+    retain_rows: int = 32
+    check_every: int = 25
+
+    def __post_init__(self) -> None:
+        for name in ("neurons", "rank", "steps", "forget_rows", "retain_rows", "check_every"):
+            if getattr(self, name) < 1:
+                raise LetheError(f"{name} is {getattr(self, name)}: give 1 or more")
+        if not 0 < self.cap <= 1:
+            raise LetheError(f"cap is {self.cap}: give a share above 0 and at most 1")
