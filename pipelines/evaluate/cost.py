@@ -16,6 +16,8 @@ class Cost:
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    held_mb: float = 0.0
+    """Resident memory of the process when the block began."""
     peak_mb: float = 0.0
     """Highest resident memory of the process during the block, what it held before included."""
     peak_since_start: bool = False
@@ -25,12 +27,12 @@ class Cost:
 @contextmanager
 def measured() -> Iterator[Cost]:
     """Measure a block."""
-    cost = Cost(peak_since_start=not _reset())
+    cost = Cost(peak_since_start=not _reset(), held_mb=_resident("VmRSS:"))
     started, cpu = time.perf_counter(), time.process_time()
     yield cost
     cost.seconds = time.perf_counter() - started
     cost.cpu_seconds = time.process_time() - cpu
-    cost.peak_mb = _peak()
+    cost.peak_mb = _resident("VmHWM:")
 
 
 def _reset() -> bool:
@@ -40,9 +42,9 @@ def _reset() -> bool:
     return False
 
 
-def _peak() -> float:
+def _resident(mark: str) -> float:
     with suppress(OSError):
         for line in _STATUS.read_text().splitlines():
-            if line.startswith("VmHWM:"):
+            if line.startswith(mark):
                 return int(line.split()[1]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
