@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from db.records import UserId
-from unlearning.audit import residue
+from unlearning.audit import needles, residue
 
 PERSON, OTHER = UserId("5f1d9c0e7a2b4d68a3c15f1d9c0e7a2b"), UserId("00d9c0e7a2b4d68a3c15f1d9c0e7a200")
 
@@ -94,7 +94,7 @@ def test_a_history_is_found_as_the_bytes_of_an_array(tmp_path):
 
 
 def test_a_trace_across_two_blocks_is_found(tmp_path, monkeypatch):
-    monkeypatch.setattr(residue, "_BLOCK", 64)
+    monkeypatch.setattr(needles, "BLOCK", 64)
     (tmp_path / "a.md").write_bytes(b"x" * 50 + PERSON.encode() + b"x" * 50)
     assert residue.scan(tmp_path, [residue.needle(PERSON)])
 

@@ -18,11 +18,10 @@ import numpy as np
 
 from db.records import UserId, Verdict
 from unlearning.audit.decode import UnreadableError, decode
+from unlearning.audit.needles import Strings
 
 SHORTEST = 8
 """Bytes below which a match says nothing."""
-
-_BLOCK = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,8 @@ def scan(
     places = [(path, path.relative_to(root).as_posix()) for path in sorted(root.rglob("*"))]
     places += [(path, str(path)) for path in also if not path.resolve().is_relative_to(root.resolve())]
     files = [(path, name) for path, name in places if path.is_file() and path.resolve() not in left_out]
-    return [finding for path, name in files for finding in _scan_file(path, name, wanted)]
+    strings = Strings(string for one in wanted for string in one.strings)
+    return [finding for path, name in files for finding in _scan_file(path, name, wanted, strings)]
 
 
 def verdict(root: Path, needles: Sequence[Needle], *, skip: Iterable[Path] = (), also: Iterable[Path] = ()) -> Verdict:
@@ -123,7 +123,7 @@ def _plant(folder: Path, person: Needle) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def _scan_file(path: Path, name: str, needles: Sequence[Needle]) -> Iterator[Finding]:
+def _scan_file(path: Path, name: str, needles: Sequence[Needle], strings: Strings) -> Iterator[Finding]:
     present: set[str] = set()
     try:
         people = decode(path)
@@ -135,18 +135,5 @@ def _scan_file(path: Path, name: str, needles: Sequence[Needle]) -> Iterator[Fin
     for wanted in needles:
         if wanted.user in present:
             yield Finding(name, "a person's id")
-    strings = [string for wanted in needles for string in wanted.strings]
-    if strings and _contains(path, strings):
+    if strings.in_file(path):
         yield Finding(name, "bytes of a person's traces")
-
-
-def _contains(path: Path, strings: Sequence[bytes]) -> bool:
-    overlap = max(len(string) for string in strings) - 1
-    tail = b""
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            window = tail + block
-            if any(string in window for string in strings):
-                return True
-            tail = window[-overlap:] if overlap else b""
-    return False
