@@ -1,4 +1,4 @@
-"""The user-item graph of LightGCN as a sparse matrix in CSR form, and its product with gradients."""
+"""The user-item graph of LightGCN as a sparse matrix in CSR form, and the propagation along it with gradients."""
 
 import warnings
 from typing import Any
@@ -34,29 +34,36 @@ def normalised_adjacency(interactions: "sp.csr_matrix[np.float32]") -> Tensor:
         )
 
 
-class SparseProduct(torch.autograd.Function):
-    """matrix @ dense, whose gradient is transpose @ gradient.
+class MeanPropagation(torch.autograd.Function):
+    """(I + S + ... + S^n) @ start / (n + 1) for a symmetric S, by Horner's rule: n sparse products and no copies.
 
-    torch's own backward builds the transpose anew for every product; here it is kept, so that a step costs
-    two CSR products and no conversion. The matrix itself gets no gradient.
+    The operator is symmetric, so the gradient is the same operator applied to the gradient; torch's own backward
+    would build the transpose anew for every product. S itself gets no gradient.
     """
 
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor, transpose: Tensor, dense: Tensor) -> Tensor:
-        """The product; both matrices are CSR and constant."""
-        ctx.transpose = transpose
-        return matrix @ dense
+    def forward(ctx: Any, adjacency: Tensor, start: Tensor, layers: int) -> Tensor:
+        """The mean of `start` and its images; S is CSR and constant."""
+        ctx.adjacency, ctx.layers = adjacency, layers
+        return _mean(adjacency, start, layers)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, Tensor]:
-        """The gradient of the dense operand."""
-        return None, None, ctx.transpose @ gradients[0]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None]:
+        """The gradient of the start."""
+        return None, _mean(ctx.adjacency, gradients[0], ctx.layers), None
 
 
-def propagate(adjacency: Tensor, start: Tensor, layers: int) -> list[Tensor]:
-    """`start` and its images after 1 to `layers` steps along a symmetric adjacency; gradients reach `start`."""
-    steps = [start]
+def _mean(adjacency: Tensor, start: Tensor, layers: int) -> Tensor:
+    total = start.clone()
     for _ in range(layers):
-        product: Tensor = SparseProduct.apply(adjacency, adjacency, steps[-1])  # type: ignore[no-untyped-call]
-        steps.append(product)
-    return steps
+        total = torch.addmm(start, adjacency, total)
+    return total.div_(layers + 1)
+
+
+def mean_propagation(adjacency: Tensor, start: Tensor, layers: int) -> Tensor:
+    """The mean of `start` and its images after 1 to `layers` steps along a symmetric CSR adjacency; shape of `start`.
+
+    Gradients reach `start` (He et al. 2020, eq. 8 with equal layer weights).
+    """
+    mean: Tensor = MeanPropagation.apply(adjacency, start, layers)  # type: ignore[no-untyped-call]
+    return mean

@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from recbole.data.dataloader.general_dataloader import TrainDataLoader
 from recbole.data.dataset.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.model.general_recommender import bpr, lightgcn
@@ -26,13 +24,13 @@ from torch import Tensor
 from db.errors import LetheError
 from db.log import InteractionLog
 from recsys.candidates import FloatArray
-from recsys.graph import normalised_adjacency, propagate
+from recsys.graph import mean_propagation, normalised_adjacency
 from recsys.heldout import HeldOut, served
 from recsys.matrix import log_matrix
 from recsys.negatives import NegativeSampler
 from recsys.vectors import ItemVectors, fold_vectors
 
-USER, ITEM = "user_id", "item_id"
+USER, ITEM, NEGATIVE = "user_id", "item_id", "neg_item_id"
 
 Watch = Callable[[int, FloatArray, FloatArray], None]
 
@@ -156,7 +154,7 @@ def _epochs(
         torch.manual_seed(seed)
         model = MODELS[settings.model](config, dataset).to(device)
     trainer = _Trainer(config, model)
-    batches = TrainDataLoader(config, dataset, _Negatives(log, seed), shuffle=True)
+    batches = _Batches(dataset.inter_feat, NegativeSampler(log, seed), settings.batch, seed)
     for epoch in range(1, settings.epochs + 1):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning, message=".*GradScaler")
@@ -174,10 +172,6 @@ def _config(settings: TrainSettings, seed: int, device: torch.device) -> dict[st
         "device": device,
         "single_spec": True,
         "seed": seed,
-        "worker": 0,
-        "transform": None,
-        "train_neg_sample_args": {"distribution": "uniform", "sample_num": 1, "dynamic": False},
-        "train_batch_size": settings.batch,
         "embedding_size": settings.dimension,
         "n_layers": settings.layers,
         "reg_weight": settings.regularisation,
@@ -213,8 +207,7 @@ class LightGCN(lightgcn.LightGCN):  # type: ignore[misc]
 
     def forward(self) -> tuple[Tensor, Tensor]:
         """User and item vectors: the mean over layers 0 to n_layers."""
-        steps = propagate(self.norm_adj_matrix, self.get_ego_embeddings(), self.n_layers)
-        mean = torch.stack(steps).mean(dim=0)
+        mean = mean_propagation(self.norm_adj_matrix, self.get_ego_embeddings(), self.n_layers)
         users, items = torch.split(mean, [self.n_users, self.n_items])
         return users, items
 
@@ -268,15 +261,24 @@ class _LogDataset(Dataset):  # type: ignore[misc]
         return self._rows[field]
 
 
-class _Negatives:
-    """Lethe's sampler behind the one method that RecBole's loader calls: drawn for a whole batch, from its own seed."""
+class _Batches:
+    """Pairs in a new order each epoch, with one negative each, from a seed of its own.
 
-    def __init__(self, log: InteractionLog, seed: int) -> None:
-        self._sampler = NegativeSampler(log, seed)
+    It stands for RecBole's `TrainDataLoader`, which turns every index into a Python integer and back: a fifth of an epoch.
+    """
 
-    def sample_by_user_ids(self, users: NDArray[np.int64], items: NDArray[np.int64], num: int) -> Tensor:
-        """`num` items for each user that the user has not met, int64 [num x users]."""
-        return torch.from_numpy(self._sampler.sample(np.tile(users, num)))
+    def __init__(self, pairs: Interaction, negatives: NegativeSampler, size: int, seed: int) -> None:
+        self._users, self._items = pairs[USER], pairs[ITEM]
+        self._negatives = negatives
+        self._size = size
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def __iter__(self) -> Iterator[Interaction]:
+        order = torch.randperm(len(self._users), generator=self._generator)
+        for places in order.split(self._size):
+            users, items = self._users[places], self._items[places]
+            drawn = torch.from_numpy(self._negatives.sample(users.numpy()))
+            yield Interaction({USER: users, ITEM: items, NEGATIVE: drawn})
 
 
 class _Trainer(Trainer):  # type: ignore[misc]

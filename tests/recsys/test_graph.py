@@ -1,10 +1,9 @@
 import numpy as np
-import scipy.sparse as sp
 import torch
 from recbole.model.general_recommender.lightgcn import LightGCN as Upstream
 
 from benchmarks.recbole_default import supply_dropped_names
-from recsys.graph import SparseProduct, normalised_adjacency, propagate
+from recsys.graph import mean_propagation, normalised_adjacency
 from recsys.matrix import log_matrix
 from tests.recsys.toy import camps, log_of
 
@@ -34,26 +33,23 @@ def test_the_adjacency_by_hand():
     assert np.abs(ours - expected).max() < 1e-6
 
 
-def test_the_product_and_its_gradient_equal_autograds_on_a_matrix_that_is_not_symmetric():
-    rng = np.random.default_rng(0)
-    matrix = sp.random(7, 5, density=0.4, random_state=1, dtype=np.float64)
-    dense = torch.from_numpy(matrix.toarray())
-    csr = dense.to_sparse_csr()
-    start = torch.from_numpy(rng.normal(size=(5, 3))).requires_grad_()
-    weight = torch.from_numpy(rng.normal(size=(7, 3)))
-
-    expected = dense @ start
-    (gradient,) = torch.autograd.grad((expected * weight).sum(), start)
-    got = SparseProduct.apply(csr, dense.T.contiguous().to_sparse_csr(), start)
-    (ours,) = torch.autograd.grad((got * weight).sum(), start)
-    assert torch.allclose(got, expected, atol=1e-12)
-    assert torch.allclose(ours, gradient, atol=1e-12)
-
-
-def test_propagation_is_powers_of_the_adjacency():
+def test_the_mean_of_the_layers_is_of_powers_of_the_adjacency():
     adjacency = normalised_adjacency(log_matrix(camps(6, 5, 3)))
     start = torch.randn(11, 2, generator=torch.Generator().manual_seed(0))
-    steps = propagate(adjacency, start, 3)
     dense = adjacency.to_dense()
-    assert len(steps) == 4
-    assert torch.allclose(steps[3], dense @ dense @ dense @ start, atol=1e-6)
+    powers = [torch.linalg.matrix_power(dense, step) @ start for step in range(4)]
+    for layers in range(4):
+        got = mean_propagation(adjacency, start, layers)
+        assert torch.allclose(got, torch.stack(powers[: layers + 1]).mean(dim=0), atol=1e-6)
+
+
+def test_the_gradient_of_the_mean_equals_autograds_through_the_dense_matrix():
+    adjacency = normalised_adjacency(log_matrix(camps(6, 5, 3)))
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(11, 2, generator=generator).requires_grad_()
+    weight = torch.randn(11, 2, generator=generator)
+    dense = adjacency.to_dense()
+    plain = (start + dense @ start + dense @ (dense @ start)) / 3
+    (expected,) = torch.autograd.grad((plain * weight).sum(), start)
+    (got,) = torch.autograd.grad((mean_propagation(adjacency, start, 2) * weight).sum(), start)
+    assert torch.allclose(got, expected, atol=1e-6)
