@@ -39,7 +39,7 @@ KINDS = {
     kind.name: kind
     for kind in (
         ArtifactKind("backbone", Rule.REBUILT, "item weights fitted on every visible interaction"),
-        ArtifactKind("shard", Rule.REBUILT, "sub-models of the people of one shard; kept where the rule puts nobody's rows"),
+        ArtifactKind("shard", Rule.REBUILT, "sub-models of one shard; kept where the rule puts none of the rows"),
         ArtifactKind("popularity", Rule.REBUILT, "counts over every visible interaction"),
         ArtifactKind("hit-rate", Rule.REBUILT, "hit rates measured on validation rows of many people"),
         ArtifactKind("attention", Rule.REBUILT, "attention weights trained on histories of many people"),

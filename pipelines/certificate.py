@@ -19,6 +19,7 @@ LIMITS = (
     "a keyed hash of what was forgotten stays, so that reading the same source again cannot bring it back; "
     "`lethe ingest --readmit` lifts it",
     "the ledger keeps when the request came and how many rows it named",
+    "of a backbone in shards, receipts keep which shards held the rows",
 )
 
 EXCLUDED, REDUCED, EXACT = "excluded from retrieval", "reduced", "exact"

@@ -13,6 +13,10 @@ BackboneName = Literal["lightgcn", "bpr", "ease", "popularity"]
 FilterName = Literal["preference", "diversity", "attention", "recent", "random", "none"]
 RetrieveName = Literal["backbone", "text", "hybrid"]
 ScorerName = Literal["packed", "listwise", "generate", "off"]
+ShardingName = Literal["sisa", "receraser", "grapheraser"]
+
+SHARDABLE = ("lightgcn", "bpr")
+"""Backbones of item vectors, which can be trained in shards."""
 
 
 class Plan(BaseModel):
@@ -21,6 +25,10 @@ class Plan(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     backbone: BackboneName = "lightgcn"
+    shards: int = Field(0, ge=0, le=1000)
+    """Sub-models, each of some people or interactions; 0: one model of all."""
+    sharding: ShardingName = "sisa"
+    """Which way the rows are split where there are shards."""
     retrieve: RetrieveName = "hybrid"
     filter: FilterName = "recent"
     length: int = Field(20, ge=0, le=1000)
@@ -61,6 +69,12 @@ def checked_plan(stored: Mapping[str, Any], source: str, **overrides: Any) -> Pl
         raise LetheError(_first(error, source, given)) from error
     if plan.top > plan.candidates:
         raise LetheError(f"--top {plan.top} is more than the {plan.candidates} candidates; raise --candidates to it")
+    if plan.shards and plan.backbone not in SHARDABLE:
+        raise LetheError(
+            f"--shards {plan.shards} is for {' and '.join(SHARDABLE)}, not for {plan.backbone}; leave it out"
+        )
+    if "sharding" in given and not plan.shards:
+        raise LetheError(f"--sharding {plan.sharding} splits nothing without shards; say how many with --shards")
     return plan
 
 

@@ -16,6 +16,7 @@ from recsys.candidates import Backbone
 from recsys.ease import Ease, EaseFitter, EaseSettings, choose_lambda
 from recsys.heldout import HeldOut
 from recsys.popularity import Popularity, PopularityFitter
+from recsys.sharded import load_vectors
 from recsys.vectors import ItemVectors
 from retrieval.categories import categories_of
 from retrieval.filters.base import HistoryFilter
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from recsys.recbole_models import TrainSettings
     from retrieval.filters.attention import AttentionWeights
     from unlearning.data.influence import InfluenceUnlearner
+    from unlearning.data.sharding import ShardedUnlearner
 
 Progress = Callable[[int, int], None]
 
@@ -43,9 +45,12 @@ _CONTROLS: dict[str, Callable[[], HistoryFilter]] = {"recent": Recent, "random":
 _LOADERS: dict[str, Callable[[Path], Backbone]] = {
     "ease": Ease.load,
     "popularity": Popularity.load,
-    "bpr": ItemVectors.load,
-    "lightgcn": ItemVectors.load,
+    "bpr": load_vectors,
+    "lightgcn": load_vectors,
 }
+
+SHARDING = "sharding"
+"""In frozen settings and in those of a backbone: how the rows are split, as `sharding_of` gives it."""
 
 
 def choose(
@@ -66,12 +71,43 @@ def choose(
     return trained.backbone, {**frozen, "curve": [list(point) for point in trained.curve]}
 
 
+def sharding_of(plan: Plan) -> dict[str, Any] | None:
+    """Method, number of shards, and the salt of the hash rule; None where the plan wants one model of all rows."""
+    return {"method": plan.sharding, "shards": plan.shards, "salt": str(plan.seed)} if plan.shards else None
+
+
+def sharded(name: str, frozen: dict[str, Any]) -> "ShardedUnlearner":
+    """The method that fits the backbone in shards, and forgets by shards, as its frozen settings say.
+
+    Partitions that are made of rows are made again with every forgetting.
+    """
+    from unlearning.data.grapheraser import grapheraser
+    from unlearning.data.receraser import receraser
+    from unlearning.data.sisa import sisa
+
+    how = frozen[SHARDING]
+    plain = {key: value for key, value in frozen.items() if key != SHARDING}
+
+    def _fit(log: InteractionLog, seed: int) -> ItemVectors:
+        made = refit(name, log, plain, seed=seed, progress=lambda done, total: None)
+        if not isinstance(made, ItemVectors):
+            raise LetheError(f"{name} has no item vectors to be trained in shards; train it without --shards")
+        return made
+
+    if how["method"] == "sisa":
+        return sisa(_fit, shards=how["shards"], salt=how["salt"])
+    method = receraser if how["method"] == "receraser" else grapheraser
+    return method(_fit, shards=how["shards"], rebuild_partition=True)
+
+
 def refit(name: str, log: InteractionLog, frozen: dict[str, Any], *, seed: int, progress: Progress) -> Backbone:
-    """The same model on every row of `log`, with the frozen settings."""
+    """The same model on every row of `log`, with the frozen settings, which may say that it is made in shards."""
     if name == "popularity":
         return PopularityFitter().fit(log)
     if name == "ease":
         return EaseFitter(EaseSettings(frozen["regularisation"])).fit(log)
+    if SHARDING in frozen:
+        return sharded(name, frozen).fit(log, seed=seed, progress=progress)
     from recsys.recbole_models import RecBoleFitter
 
     return RecBoleFitter(_train_settings(frozen)).fit(log, seed=seed, progress=progress).backbone
@@ -141,7 +177,7 @@ def scorer(plan: Plan) -> Scorer:
 def _train_settings(frozen: dict[str, Any]) -> "TrainSettings":
     from recsys.recbole_models import TrainSettings
 
-    return TrainSettings(**{key: value for key, value in frozen.items() if key != "curve"})
+    return TrainSettings(**{key: value for key, value in frozen.items() if key not in ("curve", SHARDING)})
 
 
 def _recbole_settings(name: str) -> "TrainSettings":

@@ -1,26 +1,22 @@
 """The erase's first half: every artefact that descends from hidden rows is made again without them, or destroyed."""
 
-import time
 from collections.abc import Sequence
 from functools import partial
 
-from db import artifacts, catalogue, files, jobs, requests
+from db import artifacts, files, jobs, requests
 from db.artifacts import Artifact
 from db.erasure import KINDS, Rule
 from db.errors import LetheError, NotFinishedError
-from db.load import changes_since
 from db.records import ForgetRequest, Receipt, Scope, Verdict
 from db.store import Store, Unit
-from pipelines import engine
+from pipelines import engine, models, ways
 from pipelines.config import Plan
 from pipelines.generations import checked_folder, sweep
-from pipelines.train import Ready, build
+from pipelines.train import build
+from pipelines.training import shards
 from pipelines.training.job import NothingToTrainError, Progress, RowsChangedError
 from pipelines.training.read import read
-from recsys.ease import Ease, RefitNeededError
-from unlearning.data.downdate import Change, downdate
-
-METHODS = ("downdate", "retrain")
+from recsys.ease import Ease
 
 STORED_LISTS = "recommendations/stored lists"
 """What a receipt calls the lists in the database that no batch under the root makes again."""
@@ -36,9 +32,7 @@ def rebuild(store: Store, batch: Sequence[ForgetRequest], method: str | None, pr
     """
     newest = max(request.epoch for request in batch)
     old = [a for a in live(store) if a.kind == "backbone" and a.data_epoch < newest]
-    for backbone in old:
-        if method == "downdate" and backbone.name != "ease":
-            raise LetheError(f"--method downdate is for ease, not for {backbone.name}; use --method retrain")
+    ways.check(method, old)
     _cancel_jobs(store, newest)
     for backbone in old:
         _again(store, backbone, method, progress)
@@ -54,10 +48,12 @@ def rebuild(store: Store, batch: Sequence[ForgetRequest], method: str | None, pr
 
 def _again(store: Store, backbone: Artifact, method: str | None, progress: Progress) -> None:
     """One set anew. A request that arrives between downdate and build is taken in by downdating once more."""
-    plan = plan_of(store, backbone)
+    settings = settings_of(store, backbone)
+    plan = Plan(**settings.settings["plan"])
     for _ in range(TRIES):
         try:
-            build(store, plan, progress=progress, ready=_ready(store, backbone, method))
+            ready = ways.ready(store, backbone, settings, method, progress=progress)
+            build(store, plan, progress=progress, ready=ready)
         except RowsChangedError:
             continue
         except NothingToTrainError:  # the last people left: a model of nobody is no model
@@ -69,6 +65,7 @@ def _again(store: Store, backbone: Artifact, method: str | None, progress: Progr
 def _destroy_set(store: Store, name: str) -> None:
     with store.writing() as unit:
         gone = [a for a in artifacts.all_on_disk(unit) if a.name == name and a.scope is not Scope.NONE]
+        gone += shards.live(unit, name).values()
         artifacts.destroy_all(unit, [a for a in gone if KINDS[a.kind].rule is Rule.REBUILT])
         unit.commit()
 
@@ -95,31 +92,13 @@ def live(store: Store) -> list[Artifact]:
         return [a for a in artifacts.all_on_disk(unit) if a.state == artifacts.LIVE]
 
 
-def plan_of(store: Store, backbone: Artifact) -> Plan:
-    """The plan that a live backbone was trained under. Raises LetheError where it has no settings."""
+def settings_of(store: Store, backbone: Artifact) -> Artifact:
+    """What holds a live backbone's set together. Raises LetheError where there is nothing."""
     with store.reading() as unit:
         settings = artifacts.live(unit, "settings", backbone.name)
     if settings is None:
         raise LetheError(f"backbone {backbone.name} has no settings; run `lethe train --backbone {backbone.name}`")
-    return Plan(**settings.settings["plan"])
-
-
-def _ready(store: Store, backbone: Artifact, method: str | None) -> Ready | None:
-    """The downdated model, where that is the way and possible; None means: fit again."""
-    if backbone.name != "ease" or method == "retrain":
-        return None
-    with store.reading() as unit:
-        epoch, changes = catalogue.epoch(unit), changes_since(unit, backbone.data_epoch)
-        settings = artifacts.live(unit, "settings", backbone.name)
-    if changes is None or settings is None:
-        return None
-    model, started = Ease.load(checked_folder(store.root, backbone)), time.perf_counter()
-    try:
-        downdate(model, [Change(then, now) for then, now in changes])
-    except RefitNeededError:
-        return None
-    seconds = time.perf_counter() - started
-    return Ready(model, settings.settings["backbone"], epoch, "downdate", seconds)
+    return settings
 
 
 def _cancel_jobs(store: Store, newest: int) -> None:
@@ -189,16 +168,41 @@ def _receipts(unit: Unit, batch: Sequence[ForgetRequest], lost: Sequence[Artifac
 
 
 def _receipt(request: ForgetRequest, artifact: Artifact) -> Receipt:
-    rewritten = KINDS[artifact.kind].rule is Rule.REWRITTEN
-    action = str(artifact.settings.get("method", "rewrite" if rewritten else "rebuild"))
+    action = _action(request, artifact)
     seconds = float(artifact.settings.get("seconds", 0.0))
     name = f"{artifact.kind}/{artifact.name} generation {artifact.generation}"
     detail = f"from data epoch {artifact.data_epoch}, sha256 {artifact.sha256[:16]}"
-    if action == "downdate":
-        detail += f"; frozen: λ = {artifact.settings.get('regularisation')}, chosen before this request"
+    detail += "".join(f"; {told}" for told in _told(action, artifact))
     return Receipt(request.id, layer(artifact.kind), action, name, exact=True, seconds=seconds, detail=detail)
+
+
+def _action(request: ForgetRequest, artifact: Artifact) -> str:
+    if artifact.data_epoch < request.epoch:  # a shard in which the rule puts none of the rows
+        return "keep"
+    rewritten = KINDS[artifact.kind].rule is Rule.REWRITTEN
+    return str(artifact.settings.get("method", "rewrite" if rewritten else "rebuild"))
+
+
+def _told(action: str, artifact: Artifact) -> list[str]:
+    """What more there is to say of how an artefact came about, above all what was chosen with the rows and stays."""
+    facts = artifact.settings
+    how = facts.get(models.SHARDING) if artifact.kind == "backbone" else None
+    if action == "downdate":
+        return [f"frozen: λ = {facts.get('regularisation')}, chosen before this request"]
+    if action == "keep":
+        return ["bit for bit: by its rule none of the rows lay in it"]
+    if how and action == "sisa":
+        epochs = f"frozen: {facts['epochs']} epochs, chosen before this request"
+        return [f"shards trained again: {_numbers(facts['touched'])}", f"kept: {_numbers(facts['kept'])}", epochs]
+    return [f"partition, {how['shards']} shards and aggregator of {how['method']} made again"] if how else []
+
+
+def _numbers(shards: Sequence[int]) -> str:
+    return ", ".join(map(str, shards)) or "none"
 
 
 def layer(kind: str) -> str:
     """The package that an artefact of this kind belongs to, as receipts name it."""
-    return {"backbone": "recsys", "popularity": "recsys", "recommendations": "pipelines"}.get(kind, "retrieval")
+    return {"backbone": "recsys", "shard": "recsys", "popularity": "recsys", "recommendations": "pipelines"}.get(
+        kind, "retrieval"
+    )

@@ -16,9 +16,10 @@ from db.artifacts import Artifact, Origin
 from db.errors import LetheError, NotFinishedError
 from db.records import ForgetRequest, Receipt, Scope, Verdict
 from db.store import Store, Unit
-from pipelines import models
+from pipelines import models, ways
+from pipelines.config import Plan
 from pipelines.generations import Draft, checked_folder, draft, fresh_seed, sweep, switch
-from pipelines.rebuild import STORED_LISTS, TRIES, layer, live, plan_of, rewrite
+from pipelines.rebuild import STORED_LISTS, TRIES, layer, live, rewrite, settings_of
 from pipelines.train import serving_attention
 from pipelines.training.around import Around, around
 from pipelines.training.distance import Compared, distances
@@ -74,9 +75,10 @@ def _check(descending: Sequence[Artifact], method: str) -> None:
     if not descending:
         raise LetheError(f"no live backbone descends from the rows: there is nothing for {method}; run `lethe erase`")
     for backbone in descending:
-        if backbone.name not in BACKBONES:
-            known = " and ".join(BACKBONES)
-            raise LetheError(f"--method {method} is for {known}, not for {backbone.name}; use --method retrain")
+        if backbone.name not in BACKBONES or models.SHARDING in backbone.settings:
+            known, use = " and ".join(BACKBONES), " or ".join(ways.fitting(backbone))
+            told = f"--method {method} is for {known}, not for {ways.described(backbone)}"
+            raise LetheError(f"{told}; use --method {use}")
 
 
 def _again(store: Store, backbone: Artifact, method: str, progress: Progress) -> None:
@@ -96,7 +98,7 @@ def _reduce_set(store: Store, backbone: Artifact, method: str, progress: Progres
     data = read(store)
     if data.epoch != rows.epoch:
         raise RowsChangedError("rows changed while they were read; run the same command again")
-    plan, frozen = plan_of(store, backbone), old.settings.settings["backbone"]
+    plan, frozen = Plan(**old.settings.settings["plan"]), old.settings.settings["backbone"]
     seed = fresh_seed(plan.seed, backbone.generation + 1)
     started = time.perf_counter()
     with progress(f"{method} on {backbone.name}") as bar:
@@ -120,11 +122,9 @@ def _reduce_set(store: Store, backbone: Artifact, method: str, progress: Progres
 
 
 def _set_of(store: Store, backbone: Artifact) -> Set:
+    settings = settings_of(store, backbone)
     with store.reading() as unit:
-        settings = artifacts.live(unit, "settings", backbone.name)
-        parts = [artifacts.get(unit, key) for key in artifacts.parents(unit, settings.id)] if settings else []
-    if settings is None:
-        raise LetheError(f"backbone {backbone.name} has no settings; run `lethe train --backbone {backbone.name}`")
+        parts = [artifacts.get(unit, key) for key in artifacts.parents(unit, settings.id)]
     return Set(backbone, settings, {part.kind: part for part in parts})
 
 

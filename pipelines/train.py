@@ -9,10 +9,12 @@ from db.store import Store
 from pipelines import models
 from pipelines.config import Plan
 from pipelines.generations import Draft, checked_folder, fresh_seed, sweep
+from pipelines.training import shards
 from pipelines.training.choose import Chosen, choose
 from pipelines.training.job import Progress, RowsChangedError, Training, quiet
 from pipelines.training.read import read, text_index
 from pipelines.training.register import Trained, register
+from pipelines.training.shards import Resharded
 from recsys.candidates import Backbone
 from recsys.popularity import PopularityFitter
 from retrieval.text import TextIndex
@@ -28,6 +30,8 @@ class Ready:
     epoch: int
     method: str
     seconds: float
+    shards: Resharded | None = None
+    """Of a model in shards: which of them are new."""
 
 
 def train(store: Store, plan: Plan, *, progress: Progress = quiet) -> Trained:
@@ -48,33 +52,47 @@ def build(store: Store, plan: Plan, *, progress: Progress = quiet, ready: Ready 
     if ready is not None and ready.epoch != data.epoch:
         raise RowsChangedError("rows changed while the backbone was made; run the same command again")
     text = text_index(store, data.items, progress)
-    job = Training(store, plan, data, TextIndex.load(checked_folder(store.root, text)), progress)
-    chosen = choose(job, frozen=ready.frozen if ready else None)
-    with store.reading() as unit:
-        seed = fresh_seed(plan.seed, artifacts.next_generation(unit, "backbone", plan.backbone))
-        served = artifacts.live(unit, "backbone", plan.backbone)
-    started = time.perf_counter()
-    model = ready.model if ready else _refit(job, chosen, seed, served.seed if served else None)
-    made = {"method": ready.method if ready else "retrain", **models.told(model)}
-    made["seconds"] = round(ready.seconds if ready else time.perf_counter() - started, 4)
+    seed = seed_of(store, plan)
+    job = Training(store, plan, data, TextIndex.load(checked_folder(store.root, text)), progress, seed)
+    resharded = ready.shards if ready else None
+    chosen = choose(job, frozen=ready.frozen if ready else None, tuning=resharded.tuning if resharded else None)
+    made = ready or _refit(job, chosen)
     drafts = [
-        job.draft("backbone", model.save, seed=seed, settings=made),
+        job.draft("backbone", made.model.save, seed=seed, settings=_told(made)),
+        *shards.drafts(job, made.model, chosen.tuning, made.frozen, resharded),
         job.draft("popularity", PopularityFitter().fit(data.log).save),
         *chosen.drafts,
         *serving_attention(job, seed),
     ]
-    return register(job, chosen.settings, drafts, text)
+    return register(job, chosen.settings, drafts, text, kept=resharded.kept if resharded else ())
 
 
-def _refit(job: Training, chosen: Chosen, seed: int, previous: int | None) -> Backbone:
+def seed_of(store: Store, plan: Plan) -> int:
+    """The seed of the generation that is made next."""
+    with store.reading() as unit:
+        return fresh_seed(plan.seed, artifacts.next_generation(unit, "backbone", plan.backbone))
+
+
+def _refit(job: Training, chosen: Chosen) -> Ready:
     name, frozen = job.plan.backbone, chosen.settings["backbone"]
+    with job.store.reading() as unit:
+        served = artifacts.live(unit, "backbone", name)
+    started = time.perf_counter()
     with job.progress(f"fit {name} on all rows") as bar:
-        return retrain(
+        model = retrain(
             lambda log, own: models.refit(name, log, frozen, seed=own, progress=bar),
             job.data.log,
-            seed=seed,
-            previous=previous,
+            seed=job.seed,
+            previous=served.seed if served else None,
         )
+    return Ready(model, frozen, job.data.epoch, "retrain", time.perf_counter() - started)
+
+
+def _told(made: Ready) -> dict[str, Any]:
+    """What the generation says of itself."""
+    how = {models.SHARDING: made.frozen[models.SHARDING]} if models.SHARDING in made.frozen else {}
+    facts = shards.told(made.shards) if made.shards else {}
+    return {"method": made.method, **models.told(made.model), "seconds": round(made.seconds, 4), **how, **facts}
 
 
 def serving_attention(job: Training, seed: int) -> list[Draft]:

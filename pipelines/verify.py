@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from db import artifacts, files, ledger, purge, requests
 from db.errors import LetheError
-from db.records import ForgetRequest, State, Verdict
+from db.records import ForgetRequest, State, UserId, Verdict
 from db.store import Store, Unit
 from pipelines import certificate, reduce
 from pipelines.certificate import Document
@@ -93,12 +93,15 @@ def _subject(store: Store, request: ForgetRequest, document: Document) -> list[C
     held = document.get("subject")
     if not isinstance(held, dict) or not all(isinstance(held.get(name), str) for name in ("user", "salt")):
         raise LetheError("the certificate names no subject; give the file that `lethe erase --certificate` wrote")
+    user = UserId(held["user"])
     with store.reading() as unit:
+        holds = [shard.name for shard in lineage.holding(unit, user, request.epoch)]
         fits = purge.commitment(held["salt"], held["user"]) == certificate.commitment_of(unit, request)
         stands = ledger.holds(unit, str(document.get("ledger")))
     return [
         Check("commitment", fits, "salt and id give the stored commitment" if fits else "salt and id do not fit"),
         Check("ledger entry", stands, "the certificate's ledger hash stands in the chain"),
+        Check("shards", not holds, ", ".join(holds) or "no older shard is the person's by its rule"),
         _of(scan(store, [document])),
     ]
 

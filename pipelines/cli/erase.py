@@ -47,11 +47,11 @@ def run_erase(
     """Erase, and the certificates to show: with their subjects where no file took them."""
     from pipelines import certificate as certificates
     from pipelines.erase import erase as run
-    from pipelines.rebuild import METHODS
     from pipelines.reduce import METHODS as APPROXIMATE
+    from pipelines.ways import EXACT
 
-    if method is not None and method not in (*METHODS, *APPROXIMATE):
-        known = ", ".join((*METHODS, *APPROXIMATE))
+    if method is not None and method not in (*EXACT, *APPROXIMATE):
+        known = ", ".join((*EXACT, *APPROXIMATE))
         raise typer.BadParameter(f"--method {method} is unknown; choose one of {known}")
     if certificate is not None:
         certificates.check_target(certificate, store.root)

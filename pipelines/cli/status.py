@@ -10,6 +10,7 @@ from pipelines.cli.options import ROOT, Json, Root, open_store
 from pipelines.cli.output import emit, table
 
 if TYPE_CHECKING:
+    from db.artifacts import Artifact
     from pipelines.status import Status
 
 
@@ -49,15 +50,19 @@ def _text(found: "Status") -> str:
     ]
     single = [a for a in found.artefacts if a.kind != "evaluation"]
     cells = Counter((a.state, a.scope.value, a.data_epoch) for a in found.artefacts if a.kind == "evaluation")
-    kept: list[tuple[object, ...]] = [
-        (a.kind, a.name, a.generation, a.state, a.scope.value, a.data_epoch) for a in single
-    ]
+    kept: list[tuple[object, ...]] = [(a.kind, a.name, a.generation, a.state, a.scope.value, _epoch(a)) for a in single]
     kept += [("evaluation", f"{number} kept", None, *told) for told, number in cells.items()]
     parts = [head]
     about = ("request", "state", "grade", "rows", "deadline", "open steps")
     parts += [table(about, requests)] if requests else ["no requests"]
     parts += [table(("artefact", "name", "generation", "state", "scope", "epoch"), kept)] if kept else ["no artefacts"]
     return "\n\n".join(parts)
+
+
+def _epoch(artifact: "Artifact") -> object:
+    """The data epoch; of a shard that outlived requests also the one up to which they were about others."""
+    clear = artifact.settings.get("clear_to")
+    return f"{artifact.data_epoch}, none of its rows hidden to {clear}" if clear else artifact.data_epoch
 
 
 def _note(overdue: bool, steps: tuple[str, ...]) -> str:

@@ -8,6 +8,8 @@ from pipelines.cli.options import ROOT, Json, Root, open_store
 from pipelines.cli.output import emit, progress, table
 
 Backbone = Annotated[str | None, typer.Option("--backbone", help="lightgcn (default), bpr, ease or popularity.")]
+Shards = Annotated[int | None, typer.Option("--shards", help="bpr, lightgcn: in so many sub-models; 0 (default): one.")]
+Sharding = Annotated[str | None, typer.Option("--sharding", help="sisa (default), receraser or grapheraser.")]
 Filter = Annotated[str | None, typer.Option("--filter", help="recent, preference, diversity, attention, random, none.")]
 Scorer = Annotated[str | None, typer.Option("--scorer", help="packed (default), listwise, generate or off.")]
 Model = Annotated[str | None, typer.Option("--model", help="lethe-tiny, a folder, or a Qwen checkpoint's name.")]
@@ -19,6 +21,8 @@ Length = Annotated[int | None, typer.Option("--length", help="Interactions of th
 def train(
     *,
     backbone: Backbone = None,
+    shards: Shards = None,
+    sharding: Sharding = None,
     filter_name: Filter = None,
     scorer: Scorer = None,
     model: Model = None,
@@ -37,6 +41,7 @@ def train(
     Examples:
       lethe train
       lethe train --backbone ease --filter diversity
+      lethe train --backbone bpr --shards 10
       lethe train --model Qwen/Qwen2.5-3B-Instruct
     """
     from pipelines.config import load_plan
@@ -46,6 +51,8 @@ def train(
     plan = load_plan(
         root,
         backbone=backbone,
+        shards=shards,
+        sharding=sharding,
         filter=filter_name,
         scorer=scorer,
         model=model,

@@ -10,8 +10,8 @@ from db import catalogue, requests
 from db.errors import LetheError
 from db.load import load_log
 from db.log import InteractionLog
-from db.records import ItemId
-from db.store import Store
+from db.records import ForgetRequest, ItemId
+from db.store import Store, Unit
 from recsys.candidates import IntArray
 
 
@@ -33,9 +33,8 @@ def around(store: Store, since: int, items: Sequence[ItemId]) -> Around:
     Raises LetheError where more than requests came since, as the model then cannot be corrected by what they hide.
     """
     with store.writing() as unit:  # rolled back: for this one read the rows of later requests show again
-        epoch = catalogue.epoch(unit)
-        later = [request for request in requests.every(unit) if request.epoch > since]
-        if epoch - since != len(later) or any(request.user is None for request in later):
+        epoch, later = catalogue.epoch(unit), requests_since(unit, since)
+        if later is None:
             raise LetheError("rows came or went since the backbone was made: it cannot be reduced; run `lethe erase`")
         visible = load_log(unit)
         requests.reveal(unit, [request.id for request in later])
@@ -44,6 +43,13 @@ def around(store: Store, since: int, items: Sequence[ItemId]) -> Around:
         raise LetheError("the catalogue changed since the backbone was made: it cannot be reduced; run `lethe erase`")
     kept = _kept(before, visible)
     return Around(epoch, before, before.take(kept), np.unique(before.user[~kept]))
+
+
+def requests_since(unit: Unit, since: int) -> list[ForgetRequest] | None:
+    """Requests that came after the epoch `since`; None where more than requests did, or rows are purged already."""
+    later = [request for request in requests.every(unit) if request.epoch > since]
+    whole = catalogue.epoch(unit) - since == len(later) and all(request.user is not None for request in later)
+    return later if whole else None
 
 
 def _kept(before: InteractionLog, visible: InteractionLog) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ from typing import Any
 from db.log import InteractionLog
 from db.records import Split
 from pipelines import models, tune
-from pipelines.generations import Draft
+from pipelines.generations import Draft, fresh_seed
 from pipelines.training.job import NothingToTrainError, Training
 from recsys.candidates import Backbone
 from recsys.heldout import HeldOut, held_out
@@ -17,27 +17,37 @@ from retrieval.filters.base import HistoryFilter
 from retrieval.filters.hit_rate import HitRateFitter
 from retrieval.retrieve import Retriever, Source
 
+TUNING = 1
+"""What a generation's seed is derived for where sub-models of the training rows are kept beside those of all rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """A backbone of the training rows, and the settings that it was fitted with."""
+
+    model: Backbone
+    frozen: dict[str, Any]
+
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What validation rows decided, and the filter that was measured on the way."""
+    """What validation rows decided, the filter that was measured on the way, and the model they were asked of."""
 
     settings: dict[str, Any]
     drafts: tuple[Draft, ...]
+    tuning: Backbone
 
 
-def choose(job: Training, *, frozen: dict[str, Any] | None = None) -> Chosen:
+def choose(job: Training, *, frozen: dict[str, Any] | None = None, tuning: Tuning | None = None) -> Chosen:
     """Fit on training rows and choose on validation rows: the backbone's settings, the quota, the model's weight.
 
-    With `frozen` the backbone's settings are kept as they are, and only the others are chosen.
+    With `frozen` the backbone's settings are kept as they are, and only the others are chosen; with `tuning` nothing
+    is fitted.
     """
     plan, log = job.plan, job.data.log
     training, questions = log.only(Split.TRAIN), _warm(held_out(log, Split.VALID))
-    with job.progress(f"choose {plan.backbone} on validation rows") as bar:
-        if frozen is None:
-            model, frozen = models.choose(plan.backbone, log, questions, seed=plan.seed, progress=bar)
-        else:
-            model = models.refit(plan.backbone, training, frozen, seed=plan.seed, progress=bar)
+    tuning = tuning or _tuned(job, training, questions, frozen)
+    model, frozen = tuning.model, tuning.frozen
     share = tune.quota(model, job.text, questions, plan)
     drafts = _measured(job, model, questions)
     keep = _tuning_filter(job, training, {d.kind: job.store.root / d.path for d in drafts})
@@ -51,7 +61,19 @@ def choose(job: Training, *, frozen: dict[str, Any] | None = None) -> Chosen:
         "quota_choice": tune.told(share),
         **_weight(job, retriever, keep, questions),
     }
-    return Chosen(settings, tuple(drafts))
+    return Chosen(settings, tuple(drafts), model)
+
+
+def _tuned(job: Training, training: InteractionLog, questions: HeldOut, frozen: dict[str, Any] | None) -> Tuning:
+    """Where the plan wants shards, epochs are chosen for one model of all rows, and the shards are then fitted so."""
+    plan, sharding, seed = job.plan, models.sharding_of(job.plan), job.plan.seed
+    with job.progress(f"choose {plan.backbone} on validation rows") as bar:
+        if frozen is None:
+            model, frozen = models.choose(plan.backbone, job.data.log, questions, seed=seed, progress=bar)
+            if sharding is None:
+                return Tuning(model, frozen)
+            frozen, seed = {**frozen, models.SHARDING: sharding}, fresh_seed(job.seed, TUNING)
+        return Tuning(models.refit(plan.backbone, training, frozen, seed=seed, progress=bar), frozen)
 
 
 def _warm(questions: HeldOut) -> HeldOut:

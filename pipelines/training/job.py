@@ -51,6 +51,8 @@ class Training:
     data: Data
     text: TextIndex
     progress: Progress
+    seed: int = 0
+    """Of this generation: no other has it."""
 
     def origin(self, **facts: Any) -> Origin:
         """Of an artefact that descends from all visible rows."""
