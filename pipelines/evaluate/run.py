@@ -27,6 +27,9 @@ from pipelines.evaluate.versions import Versions
 from pipelines.evaluate.world import World, draw
 from unlearning.data.base import Progress
 
+WORLDS = 3
+"""Draws held at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -45,6 +48,10 @@ class Grid:
     """Membership inference, where it is asked for."""
     versions: bool = False
     """Whether old and new generations are compared too, under protocols of whole people."""
+    reranked: tuple[str, ...] | None = None
+    """Protocols under which lists are re-ranked too, where there is a re-ranker; None: all of them."""
+    reranked_seeds: int | None = None
+    """Of so many seeds (of three oracles at least); None: of every seed."""
 
     def __post_init__(self) -> None:
         for backbone in self.backbones:
@@ -54,6 +61,13 @@ class Grid:
             protocol(name, self.draw)
         if self.seeds < 1 or self.oracles < 3:
             raise LetheError(f"{self.seeds} seeds and {self.oracles} oracles: at least 1 seed and 3 oracles are needed")
+
+    def reranks(self, under: str, method: str, seed: int) -> bool:
+        """Whether the lists of a cell are re-ranked too."""
+        if self.reranked is not None and under not in self.reranked:
+            return False
+        most = self.reranked_seeds
+        return most is None or seed < (max(most, 3) if method == ORACLE else most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,48 +93,74 @@ class Lab:
     reranker: Reranker | None = None
     weight: float | None = None
     """Stands in for the weight that validation rows choose."""
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By backbone, in place of those that validation rows choose."""
     run: str = field(default_factory=lambda: secrets.token_hex(6))
     fits: Fits = field(default_factory=Fits)
     worlds: dict[str, World] = field(default_factory=dict)
 
     def world(self, spec: Spec) -> World:
-        """The draw of a protocol, worked out once; the last one only is held."""
+        """The draw of a protocol, worked out once; the last three are held."""
         key = f"{spec.protocol.name}/{spec.protocol.draw}"
         if key not in self.worlds:
-            self.worlds = {key: draw(self.data, spec.protocol)}
+            while len(self.worlds) >= WORLDS:
+                self.worlds.pop(next(iter(self.worlds)))
+            self.worlds[key] = draw(self.data, spec.protocol)
         return self.worlds[key]
 
 
-def run(lab: Lab, grid: Grid, *, minutes: float | None = None) -> Outcome:
-    """Measure every cell that is not kept yet, in the order of the grid, then what else it asks for.
+def run(lab: Lab, *grids: Grid, minutes: float | None = None) -> Outcome:
+    """Measure every cell that is not kept yet, then what else a grid asks for: grid by grid, and nothing twice.
 
     With `minutes`, no cell is begun that would likely end later.
     """
     until = None if minutes is None else time.monotonic() + minutes * 60
-    specs, missing = plan(lab, grid)
-    shadows = _shadows(lab, grid, specs)
-    compared = _compared(grid, specs)
-    tasks = [*(_cell(lab, spec) for spec in specs), *_version_tasks(lab, compared), *_shadow_tasks(lab, grid, shadows)]
-    done = work(tasks, lab.keeper, lab.bars, until=until)
-    return Outcome(tuple(specs), tuple(shadows), tuple(compared), done, tuple(missing))
+    specs: dict[str, Spec] = {}
+    compared: dict[str, Spec] = {}
+    shadows: dict[str, Shadow] = {}
+    tasks: list[Task] = []
+    missing: list[str] = []
+    for grid in grids:
+        planned, absent = plan(lab, grid)
+        both, asked = _compared(grid, planned), _shadows(lab, grid)
+        tasks += [*(_cell(lab, spec) for spec in planned), *_version_tasks(lab, both), *_shadow_tasks(lab, grid, asked)]
+        missing += absent
+        specs |= {spec.name: spec for spec in planned}
+        compared |= {spec.name: spec for spec in both}
+        shadows |= {shadow.name: shadow for shadow in asked}
+    done = work(list({task.name: task for task in reversed(tasks)}.values())[::-1], lab.keeper, lab.bars, until=until)
+    there = [tuple(found.values()) for found in (specs, compared)]
+    return Outcome(there[0], tuple(shadows.values()), there[1], done, tuple(dict.fromkeys(missing)))
 
 
 def plan(lab: Lab, grid: Grid) -> tuple[list[Spec], list[str]]:
     """Every cell of the grid, oracles first, and the pairs of method and backbone that do not exist."""
     specs: list[Spec] = []
-    names = [NONE, *(name for name in grid.methods if name not in (NONE, ORACLE))]
-    exists = {
-        (backbone, name): applicable(lab.methods, name, backbone) for backbone in grid.backbones for name in names
-    }
     for backbone in grid.backbones:
-        there = [name for name in names if exists[backbone, name]]
         settings = _settings(lab, grid, backbone)
         rerank = _rerank(lab, grid, backbone, settings)
         for asked in (protocol(name, grid.draw) for name in grid.protocols):
             drawn = [(ORACLE, seed) for seed in range(grid.oracles)]
-            drawn += [(name, seed) for seed in range(grid.seeds) for name in there]
-            specs += [Spec(lab.data.split.id, backbone, settings, asked, *one, rerank) for one in drawn]
-    return specs, [f"{backbone}/{name}" for (backbone, name), known in exists.items() if not known]
+            drawn += [(name, seed) for seed in range(grid.seeds) for name in _there(lab, grid, backbone)]
+            for method, seed in drawn:
+                own = rerank if grid.reranks(asked.name, method, seed) else None
+                specs.append(Spec(lab.data.split.id, backbone, settings, asked, method, seed, own))
+    absent = [
+        f"{backbone}/{name}"
+        for backbone in grid.backbones
+        for name in _names(grid)
+        if name not in _there(lab, grid, backbone)
+    ]
+    return specs, absent
+
+
+def _names(grid: Grid) -> list[str]:
+    """Every method of a grid but the oracle; none is always among them."""
+    return [NONE, *(name for name in grid.methods if name not in (NONE, ORACLE))]
+
+
+def _there(lab: Lab, grid: Grid, backbone: str) -> list[str]:
+    return [name for name in _names(grid) if applicable(lab.methods, name, backbone)]
 
 
 def load_cells(lab: Lab, specs: Sequence[Spec]) -> list[cells.Cell]:
@@ -160,17 +200,16 @@ def _version_tasks(lab: Lab, compared: Sequence[Spec]) -> Iterator[Task]:
         yield Task(versions.name(spec), label, label, _do)
 
 
-def _shadows(lab: Lab, grid: Grid, specs: Sequence[Spec]) -> list[Shadow]:
+def _shadows(lab: Lab, grid: Grid) -> list[Shadow]:
     """Shadow by shadow, so that its methods share their fits."""
     if grid.inquiry is None:
         return []
-    known = {(spec.backbone, spec.method): spec.settings for spec in specs if spec.method != ORACLE}
+    fittings = {backbone: Fitting(backbone, _settings(lab, grid, backbone)) for backbone in grid.backbones}
     return [
-        Shadow(lab.data, grid.inquiry, Fitting(backbone, known[backbone, method]), lab.methods[method], number)
-        for one in grid.backbones
+        Shadow(lab.data, grid.inquiry, fittings[backbone], lab.methods[method], number)
+        for backbone in grid.backbones
         for number in range(grid.inquiry.shadows)
-        for backbone, method in known
-        if backbone == one
+        for method in _there(lab, grid, backbone)
     ]
 
 
@@ -193,13 +232,15 @@ def _shadow_tasks(lab: Lab, grid: Grid, shadows: Sequence[Shadow]) -> Iterator[T
 
 
 def _settings(lab: Lab, grid: Grid, backbone: str) -> dict[str, Any]:
+    if backbone in lab.settings:
+        return dict(lab.settings[backbone])
     with lab.bars(f"settings of {backbone}") as bar:
         return chosen(lab.data, backbone, Guard(lab.data), lab.keeper, quick=grid.quick, progress=bar)
 
 
 def _rerank(lab: Lab, grid: Grid, backbone: str, settings: dict[str, Any]) -> dict[str, Any] | None:
     """What determines re-ranked lists, where there are any."""
-    if lab.reranker is None:
+    if lab.reranker is None or not any(name in grid.protocols for name in grid.reranked or grid.protocols):
         return None
     if lab.weight is not None:
         return {**weight.told(lab.reranker), "weight": lab.weight}

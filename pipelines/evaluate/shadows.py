@@ -117,7 +117,14 @@ def verdicts(keeper: Keeper, shadows: list[Shadow]) -> dict[str, Any] | None:
     outcome = membership.combine(inquiry.trial(shadows[0].data), runs, seed=seed)
     told = [{**asdict(v), "passed": v.passed, "void": v.void} for v in outcome.verdicts()]
     first = {"backbone": shadows[0].fitting.backbone, "method": shadows[0].method.name, "canaries": inquiry.kind}
-    return {**first, "too_weak": outcome.too_weak, "shadows": len(shadows), "verdicts": told}
+    return {
+        **first,
+        "too_weak": outcome.too_weak,
+        "shadows": len(shadows),
+        "pairs": outcome.pairs,
+        "attacks": {state: asdict(getattr(outcome, state)) for state in membership.STATES},
+        "verdicts": told,
+    }
 
 
 def _load(folder: Path) -> NDArray[np.float64]:
@@ -125,7 +132,9 @@ def _load(folder: Path) -> NDArray[np.float64]:
 
 
 def grouped(shadows: list[Shadow]) -> Iterator[list[Shadow]]:
-    """The shadows of each backbone and method, by number."""
-    keys = dict.fromkeys((s.fitting.backbone, s.method.name) for s in shadows)
-    for key in keys:
-        yield sorted((s for s in shadows if (s.fitting.backbone, s.method.name) == key), key=lambda s: s.number)
+    """The shadows of each backbone, kind of canary and method, by number."""
+    found: dict[tuple[str, str, str], list[Shadow]] = {}
+    for shadow in shadows:
+        found.setdefault((shadow.fitting.backbone, shadow.inquiry.kind, shadow.method.name), []).append(shadow)
+    for same in found.values():
+        yield sorted(same, key=lambda shadow: shadow.number)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines.evaluate.protocols import ForgetProtocol
 
-HARNESS = 2
+HARNESS = 3
 """Grows when cells are measured otherwise: older ones are not found any more."""
 
 

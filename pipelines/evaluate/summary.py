@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pipelines.evaluate import completeness, shadows, utility, versions
@@ -125,11 +125,12 @@ def _grade(method: str, cells: Sequence[Cell]) -> str:
 
 
 def _reranked(panel: Panel, method: str) -> dict[str, Any] | None:
-    cells = [cell for cell in panel.of(method) if "rerank" in cell.facts]
+    ranked = replace(panel, cells=tuple(cell for cell in panel.cells if "rerank" in cell.facts))
+    cells = ranked.of(method)
     if not cells:
         return None
     origins = Counter[str]()
     for cell in cells:
         origins.update(cell.facts["rerank"]["origins"])
-    told = utility.of_those_who_stay(panel, method, utility.RERANKED)
-    return {**told, "origins": dict(origins), "fallbacks": origins["fallback"]}
+    told = utility.of_those_who_stay(ranked, method, utility.RERANKED)
+    return {**told, "seeds": len(cells), "origins": dict(origins), "fallbacks": origins["fallback"]}
