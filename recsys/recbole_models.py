@@ -264,7 +264,7 @@ class _LogDataset(Dataset):  # type: ignore[misc]
 class _Batches:
     """Pairs in a new order each epoch, with one negative each, from a seed of its own.
 
-    It stands for RecBole's `TrainDataLoader`, which turns every index into a Python integer and back: a fifth of an epoch.
+    It stands for RecBole's `TrainDataLoader`, which turns every index into a Python integer and back.
     """
 
     def __init__(self, pairs: Interaction, negatives: NegativeSampler, size: int, seed: int) -> None:
@@ -275,7 +275,7 @@ class _Batches:
 
     def __iter__(self) -> Iterator[Interaction]:
         order = torch.randperm(len(self._users), generator=self._generator)
-        for places in order.split(self._size):
+        for places in torch.split(order, self._size):
             users, items = self._users[places], self._items[places]
             drawn = torch.from_numpy(self._negatives.sample(users.numpy()))
             yield Interaction({USER: users, ITEM: items, NEGATIVE: drawn})
