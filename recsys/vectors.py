@@ -19,6 +19,8 @@ from recsys.topk import candidates_from
 
 FILE = "item.safetensors"
 
+Floats = NDArray[np.float64]
+
 SHRINKAGE = 0.01
 """Ridge of the fold-in map, in units of the mean variance of its input."""
 
@@ -89,17 +91,36 @@ class ItemVectors:
 def fold_vectors(log: InteractionLog, user_rows: FloatArray, item_vectors: FloatArray) -> FloatArray:
     """Fold vectors [items, d] with which a history is mapped closest to the user row that was trained on it.
 
-    Item vectors are brought to length 1 and meant over each history in `log`; a d x d matrix, fitted by ridge
-    regression over all people at once, carries these means to `user_rows` [users, d]. The rows themselves are
-    not kept. People without a row in `log` are left out.
+    Item vectors are brought to length 1, meant over each history in `log`, and carried by `fold_map`. The rows
+    `user_rows` [users, d] themselves are not kept.
     """
-    lengths = np.linalg.norm(item_vectors, axis=1, keepdims=True)
-    unit: NDArray[np.float64] = item_vectors / np.maximum(lengths, 1e-12).astype(np.float64)
+    return folded(item_vectors, fold_map(log, user_rows, item_vectors))
+
+
+def folded(item_vectors: FloatArray, carry: Floats) -> FloatArray:
+    """The fold vectors of items [items, d] under a map [d, d]: their directions, carried."""
+    return np.asarray(_directions(item_vectors) @ carry, dtype=np.float32)
+
+
+def fold_map(log: InteractionLog, user_rows: FloatArray, item_vectors: FloatArray) -> Floats:
+    """The matrix [d, d] that carries the mean direction of a history's items to the user row, for all people at once.
+
+    Fitted by ridge regression. People without a row in `log` are left out.
+    """
     x = log_matrix(log)
     met = np.asarray(x.sum(axis=1)).ravel()
     warm = met > 0
-    means = np.asarray(x @ unit)[warm] / met[warm, None]
+    means = np.asarray(x @ _directions(item_vectors))[warm] / met[warm, None]
     gram = means.T @ means
     ridge = SHRINKAGE * np.trace(gram) / len(gram) + 1e-12
-    carry = np.linalg.solve(gram + ridge * np.eye(len(gram)), means.T @ user_rows[warm])
-    return np.asarray(unit @ carry, dtype=np.float32)
+    return np.asarray(np.linalg.solve(gram + ridge * np.eye(len(gram)), means.T @ user_rows[warm]))
+
+
+def found_map(model: ItemVectors) -> Floats:
+    """The map [d, d] that made the fold vectors of `model`, up to rounding."""
+    return np.asarray(np.linalg.lstsq(_directions(model.item_vectors), model.fold_vectors, rcond=None)[0])
+
+
+def _directions(item_vectors: FloatArray) -> Floats:
+    lengths = np.linalg.norm(item_vectors, axis=1, keepdims=True)
+    return np.asarray(item_vectors / np.maximum(lengths, 1e-12).astype(np.float64))

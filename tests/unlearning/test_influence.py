@@ -7,11 +7,11 @@ from safetensors.numpy import load_file, save_file
 from db.errors import LetheError
 from db.log import InteractionLog
 from recsys.recbole_models import BPR_SETTINGS, LIGHTGCN_SETTINGS
-from recsys.vectors import ItemVectors, fold_vectors
+from recsys.vectors import ItemVectors, fold_vectors, found_map
 from tests.recsys.toy import camps, log_of
 from unlearning.data.conjugate import conjugate_gradient
 from unlearning.data.ifru import ifru
-from unlearning.data.influence import Case, Change, InfluenceSettings, newton_step, restore
+from unlearning.data.influence import Case, Change, InfluenceSettings, newton_step, restore, serve
 from unlearning.data.newton import Slice, minimise
 from unlearning.data.pairwise import PairwiseLoss, Propagation, draw, same, stays
 from unlearning.data.scif import scif
@@ -47,7 +47,7 @@ def without(log, gone):
     return log.take(~np.isin(log.user, gone))
 
 
-def case_of(log, after, *, spread=same, new=None, seed=3, ridge=1.0):
+def case_of(log, after, *, spread=same, new=None, seed=3, ridge=0.5):
     triples = draw(log, negatives=2, seed=seed)
     return Case(log, after, triples, stays(triples, after), spread, new or spread, ridge)
 
@@ -60,7 +60,7 @@ def test_the_loss_is_the_sum_of_log_sigmoids_of_margins_by_hand(spread):
     t = loss.triples
     for u, i, j in zip(t.user, t.item, t.other, strict=True):
         margin = vectors[u] @ (vectors[USERS + i] - vectors[USERS + j])
-        told += np.log1p(np.exp(-margin))
+        told += np.log1p(np.exp(-margin)) / 2
     assert loss.at(theta).loss == pytest.approx(told, rel=1e-12)
 
 
@@ -71,6 +71,7 @@ def test_every_pair_is_drawn_once_for_each_negative_and_no_negative_was_met():
     assert set(zip(triples.user.tolist(), triples.item.tolist(), strict=True)) == met
     assert met.isdisjoint(zip(triples.user.tolist(), triples.other.tolist(), strict=True))
     assert np.array_equal(draw(LOG, negatives=3, seed=1).other, triples.other)
+    assert triples.weight.sum() == pytest.approx(len(met))
     assert (np.diff(triples.user) >= 0).all()
 
 
@@ -249,12 +250,28 @@ def test_user_rows_are_found_again_from_histories_alone(training):
     spread = same if training is BPR else Propagation(log, training.layers)
     case = case_of(log, without(log, [0]), spread=spread)
     theta, left = restore(model, case)
-    assert left <= 1e-3
+    assert left <= 1e-2
     found, folded = spread(theta)[:40].ravel(), model.user_vectors(log.histories()).ravel()
     assert np.corrcoef(found, rows[-1].ravel())[0, 1] > 0.8
     assert np.corrcoef(found, folded)[0, 1] < 0.9999
     ego = model.item_vectors if training is BPR else model.ego_vectors
     assert np.array_equal(theta[40:], ego)
+
+
+@pytest.mark.parametrize("training", [BPR, LIGHTGCN], ids=lambda t: t.model)
+def test_where_no_row_moves_people_are_folded_in_by_the_models_own_map(training):
+    log = camps(40, 20, 6)
+    model = scif(training).fit(log, seed=1)
+    spread = same if training is BPR else Propagation(log, training.layers)
+    case = case_of(log, log, spread=spread)
+    theta, _ = restore(model, case)
+    still = serve(model, case, theta, np.zeros_like(theta))
+    directions = still.item_vectors / np.linalg.norm(still.item_vectors, axis=1, keepdims=True)
+    assert still.fold_vectors == pytest.approx(directions @ found_map(model), abs=1e-4)
+    refitted = fold_vectors(log, *(part.astype(np.float32) for part in np.split(spread(theta), [40])))
+    assert np.abs(refitted - still.fold_vectors).max() > 0.01
+    if training is BPR:
+        assert still.fold_vectors == pytest.approx(model.fold_vectors, abs=1e-4)
 
 
 METHODS = [(make, training) for make in (scif, ifru) for training in (BPR, LIGHTGCN)]
@@ -292,10 +309,10 @@ def test_a_forgotten_person_costs_one_step_that_the_facts_describe(make, trainin
     facts = outcome.facts
     assert facts["forgotten_pairs"] == len(np.unique(log.item[log.user == 7]))
     assert (facts["cg_converged"], facts["damping"]) == ("yes", 1.0)
-    assert facts["cg_residual"] <= 1e-4
+    assert facts["cg_residual"] <= 1e-2
     assert facts["step_norm"] > 0
     assert facts["touched_parameters"] == 4 * facts["touched_rows"]
-    assert facts["user_rows_gradient"] <= 1e-3
+    assert facts["user_rows_gradient"] <= 1e-2
     assert heard == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -369,7 +386,7 @@ class Toy:
     oracles: dict[int, np.ndarray]
 
 
-TOY = InfluenceSettings(negatives=2, ridge=0.5, damping=0.1)
+TOY = InfluenceSettings(negatives=2, ridge=0.25, damping=0.05, tolerance=1e-4)
 ALL = Slice(np.arange(45), 45)
 
 

@@ -9,7 +9,7 @@ from tests.contracts.unlearner import UnlearnerContract
 from tests.recsys.toy import camps, log_of
 from unlearning.data.influence import Case, InfluenceSettings, InfluenceUnlearner
 from unlearning.data.pairwise import draw, same, stays
-from unlearning.data.scif import crowd, scif, selective
+from unlearning.data.scif import crowd, labelled, scif, selective
 
 BPR = replace(BPR_SETTINGS, dimension=4, batch=64, epochs=10, learning_rate=0.05)
 
@@ -50,6 +50,16 @@ def test_only_the_users_and_items_of_forgotten_pairs_move():
     assert np.array_equal(moved, theirs)
     assert outcome.facts["touched_rows"] == 2 + len(theirs)
     assert outcome.facts["collaboration"] == 1.0
+
+
+def test_the_crowds_label_is_mixed_with_removal_by_its_weight():
+    log = camps(40, 30, 6)
+    case = case_of(log, log.take(np.arange(len(log)) % 9 > 0))
+    theta = np.random.default_rng(0).normal(size=(70, 3))
+    told, mixed, removed = (case.loss(labelled(case, c), same).at(theta).gradient() for c in (1.0, 0.25, 0.0))
+    assert mixed == pytest.approx(0.25 * told + 0.75 * removed, abs=1e-9)
+    assert removed == pytest.approx(case.loss(case.remaining(), same).at(theta).gradient(), abs=1e-12)
+    assert labelled(case, 1.0).weight.sum() == pytest.approx(len(log))
 
 
 def test_a_weight_that_is_none_is_refused():

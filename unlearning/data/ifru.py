@@ -34,16 +34,16 @@ def ifru(
 def spilling(shares: tuple[float, ...] = SHARES) -> Scheme:
     """Move what the forgotten pairs reach along the graph, the most important nodes of each order.
 
-    The force is the whole change of the gradient: of the pairs that go, and of those that stay but whose vectors come
-    from another graph now (spillover). Of the nodes k steps from a forgotten pair the share `shares[k]` moves; those
-    further away keep their rows.
+    The force is the whole change of the gradient: of the pairs that go and are negatives from now on, and of those that
+    stay but whose vectors come from another graph now (spillover). Of the nodes k steps from a forgotten pair the share
+    `shares[k]` moves; those further away keep their rows.
     """
     if not shares or not all(0 < share <= 1 for share in shares):
         raise LetheError(f"shares {shares} cannot be kept: give one above 0 and up to 1 for each step along the graph")
 
     def _scheme(case: Case) -> Change:
         rows = important(case, shares)
-        was, now = case.loss(case.triples, case.old), case.loss(case.triples.take(case.kept), case.new)
+        was, now = case.loss(case.triples, case.old), case.loss(case.remaining(), case.new)
         return Change(was, now, Slice(rows, case.nodes), {"pruned_rows": case.nodes - len(rows)})
 
     return _scheme

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from db.errors import LetheError
 from db.log import InteractionLog
-from recsys.candidates import IntArray
-from recsys.vectors import ItemVectors, fold_vectors
+from recsys.candidates import FloatArray, IntArray
+from recsys.vectors import ItemVectors, fold_map, folded, found_map
 from unlearning.data.base import Forgotten, Progress, quiet
 from unlearning.data.conjugate import Array, Solution, conjugate_gradient
 from unlearning.data.difference import nothing_gone, rows_gone
 from unlearning.data.newton import Slice, minimise
 from unlearning.data.pairwise import PairwiseLoss, Propagation, Spread, Triples, draw, same, stays
+from unlearning.data.remaining import remaining
 
 if TYPE_CHECKING:
     from recsys.recbole_models import TrainSettings
@@ -28,20 +29,23 @@ if TYPE_CHECKING:
 STAGES = 3
 """User rows found, step solved, model made."""
 
+FOUND = 1e-2
+"""What may be left of the gradient of the user rows that are found again."""
+
 
 @dataclass(frozen=True, slots=True)
 class InfluenceSettings:
     """How the step is taken. Loss and gradient are sums over triples, so `ridge` and `damping` are in that unit."""
 
-    ridge: float = 1.0
+    ridge: float = 3.0
     """Pull of the user rows to where the fold-in puts them, and curvature of the loss in every row."""
     damping: float = 1.0
     """Added to the diagonal of the matrix that is solved with."""
     curvature: str = "gauss-newton"
     """Or "hessian", which has negative eigenvalues wherever training stopped short of a minimum."""
-    negatives: int = 1
+    negatives: int = 10
     """Items not met that are drawn for each pair, once: the same for before and after."""
-    tolerance: float = 1e-4
+    tolerance: float = 1e-2
     """Of the residual, relative to the right side."""
     iterations: int = 200
     """Most products in one solve."""
@@ -66,6 +70,7 @@ class Case:
     old: Spread
     new: Spread
     ridge: float
+    seed: int = 0
 
     @property
     def users(self) -> int:
@@ -80,6 +85,10 @@ class Case:
     def loss(self, triples: Triples, spread: Spread, centre: Array | None = None) -> PairwiseLoss:
         """The loss of these triples under one of the maps."""
         return PairwiseLoss(triples, self.users, spread, self.ridge, centre)
+
+    def remaining(self) -> Triples:
+        """The triples that a training on `after` would see."""
+        return remaining(self.triples, self.kept, items=len(self.before.items), seed=self.seed)
 
     def endpoints(self) -> IntArray:
         """The nodes of the forgotten pairs, users and items, once for each pair."""
@@ -160,13 +169,13 @@ class InfluenceUnlearner:
         kept = stays(triples, after)
         if kept.all():
             return Forgotten(model, exact=False, facts={"rows": gone, "forgotten_pairs": 0})
-        case = Case(before, after, triples, kept, self._spread(before), self._spread(after), self._settings.ridge)
+        case = Case(before, after, triples, kept, self._spread(before), self._spread(after), self._settings.ridge, seed)
         theta, left = restore(model, case)
         progress(1, STAGES)
         change = self._scheme(case)
         found = newton_step(change, theta, self._settings)
         progress(2, STAGES)
-        made = serve(model, case, theta + change.rows.widen(found.x))
+        made = serve(model, case, theta, change.rows.widen(found.x))
         progress(STAGES, STAGES)
         facts = {
             "rows": gone,
@@ -220,13 +229,23 @@ def restore(model: ItemVectors, case: Case) -> tuple[Array, float]:
     gap = model.user_vectors(case.before.histories()) - people.narrow(case.old(theta))
     start = conjugate_gradient(people.restrict(case.old), gap, damping=0, tolerance=1e-6, iterations=100).x
     theta = theta + people.widen(start)
-    return minimise(case.loss(case.triples, case.old, theta), theta, people, tolerance=1e-3)
+    return minimise(case.loss(case.triples, case.old, theta), theta, people, tolerance=FOUND)
 
 
-def serve(model: ItemVectors, case: Case, theta: Array) -> ItemVectors:
-    """The model of these rows of layer 0: vectors on the survivors' graph, fold vectors anew from the survivors."""
-    users, items = np.split(case.new(theta), [case.users])
-    vectors = items.astype(np.float32)
-    folds = fold_vectors(case.after, users.astype(np.float32), vectors)
-    ego = None if model.ego_vectors is None else theta[case.users :].astype(np.float32)
-    return ItemVectors(model.name, model.items, vectors, folds, ego)
+def serve(model: ItemVectors, case: Case, theta: Array, move: Array) -> ItemVectors:
+    """The model of the rows theta + move of layer 0: vectors on the survivors' graph, fold vectors from survivors.
+
+    The map of the fold-in changes by the difference of two, fitted to the moved rows and the survivors and to the rows
+    and the log before: user rows found again are not those that were trained, and a map fitted to them alone would
+    change what people are offered though nothing moved.
+    """
+    was_users, was_items = _rows(case, case.old(theta))
+    users, items = _rows(case, case.new(theta + move))
+    change = fold_map(case.after, users, items) - fold_map(case.before, was_users, was_items)
+    ego = None if model.ego_vectors is None else (theta + move)[case.users :].astype(np.float32)
+    return ItemVectors(model.name, model.items, items, folded(items, found_map(model) + change), ego)
+
+
+def _rows(case: Case, vectors: Array) -> tuple[FloatArray, FloatArray]:
+    users, items = np.split(vectors.astype(np.float32), [case.users])
+    return users, items

@@ -6,7 +6,7 @@ V = S theta the vectors (S is the identity for BPR, the mean over the steps alon
 BPR's −log σ(m) (Rendle et al. 2009). All in float64.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,18 +44,25 @@ class Triples:
         user, item, other = self.user[mask], self.item[mask], self.other[mask]
         return Triples(user, item, other, self.weight[mask], self.target[mask])
 
+    def scaled(self, factor: float) -> "Triples":
+        """The same triples, each weighing `factor` of what it did."""
+        return replace(self, weight=self.weight * factor)
+
     def told(self, weight: Array, target: Array) -> "Triples":
         """The same triples with other weights and targets."""
         return replace(self, weight=weight, target=target)
 
 
 def draw(log: InteractionLog, *, negatives: int, seed: int) -> Triples:
-    """Each distinct pair of `log` with `negatives` items that its user has not met; equal arguments, equal triples."""
+    """Each distinct pair of `log` with `negatives` items that its user has not met; equal arguments, equal triples.
+
+    The triples of a pair weigh 1 together: in expectation the loss is that of one epoch, however many are drawn.
+    """
     pairs = log_matrix(log).tocoo()
     user = np.repeat(pairs.row.astype(np.int64), negatives)
     item = np.repeat(pairs.col.astype(np.int64), negatives)
-    ones = np.ones(len(user))
-    return Triples(user, item, NegativeSampler(log, seed).sample(user), ones, ones)
+    weight = np.full(len(user), 1 / negatives)
+    return Triples(user, item, NegativeSampler(log, seed).sample(user), weight, np.ones(len(user)))
 
 
 def stays(triples: Triples, after: InteractionLog) -> NDArray[np.bool_]:
@@ -112,7 +119,7 @@ class Point:
         self._of = of
         self._vectors = of.spread(theta)
         self._offset = theta if of.centre is None else theta - of.centre
-        margin = self._margins(self._vectors, self._vectors)
+        margin = self._margins([(self._vectors, self._vectors)])
         hit = expit(margin)
         self._slope = triples.weight * (hit - triples.target)
         self._bend = triples.weight * hit * (1 - hit)
@@ -129,19 +136,23 @@ class Point:
         The latter leaves out the curvature of the margins and so has no negative eigenvalue, wherever theta is.
         """
         moved = self._of.spread(way)
-        change = self._margins(moved, self._vectors) + self._margins(self._vectors, moved)
+        change = self._margins([(moved, self._vectors), (self._vectors, moved)])
         image = self._scatter(self._bend * change, self._vectors)
         if exact:
             image = image + self._scatter(self._slope, moved)
         return self._of.spread(image) + self._of.ridge * way
 
-    def _margins(self, left: Array, right: Array) -> Array:
-        """left_u · (right_i − right_j) of every triple, by dense products of a block of users with all items."""
+    def _margins(self, products: Sequence[tuple[Array, Array]]) -> Array:
+        """The sum over `products` of left_u · (right_i − right_j) for every triple, [n].
+
+        By dense products of a block of users with all items, which costs the same however many triples there are.
+        """
         triples, users = self._of.triples, self._of.users
-        items = right[users:]
+        left = np.hstack([one[:users] for one, _ in products])
+        items = np.hstack([other[users:] for _, other in products]).T
         found = np.empty(len(triples.user))
         for first, part in _blocks(triples.user, users):
-            block = left[first : min(first + BLOCK, users)] @ items.T
+            block = left[first : first + BLOCK] @ items
             own = triples.user[part] - first
             found[part] = block[own, triples.item[part]] - block[own, triples.other[part]]
         return found
@@ -149,11 +160,17 @@ class Point:
     def _scatter(self, slope: Array, vectors: Array) -> Array:
         """The gradient of Σ slope · m with respect to the vectors, at `vectors`."""
         triples, users = self._of.triples, self._of.users
-        columns = np.column_stack([triples.item, triples.other]).ravel()
-        values = np.column_stack([slope, -slope]).ravel()
-        bounds = 2 * np.searchsorted(triples.user, np.arange(users + 1))
-        pull = sp.csr_matrix((values, columns, bounds), shape=(users, len(vectors) - users))
-        return np.concatenate([pull @ vectors[users:], pull.T @ vectors[:users]])
+        items = vectors[users:]
+        found = np.zeros_like(vectors)
+        for first, part in _blocks(triples.user, users):
+            block = vectors[first : min(first + BLOCK, users)]
+            own, size = (triples.user[part] - first) * len(items), len(block) * len(items)
+            pull = np.bincount(own + triples.item[part], slope[part], size)
+            pull -= np.bincount(own + triples.other[part], slope[part], size)
+            pull = pull.reshape(len(block), len(items))
+            found[first : first + len(block)] = pull @ items
+            found[users:] += pull.T @ block
+        return found
 
 
 def _blocks(user: IntArray, users: int) -> Iterator[tuple[int, slice]]:

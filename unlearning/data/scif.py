@@ -8,6 +8,8 @@ from db.errors import LetheError
 from unlearning.data.conjugate import Array
 from unlearning.data.influence import Case, Change, InfluenceSettings, InfluenceUnlearner, Scheme, of_recbole
 from unlearning.data.newton import Slice
+from unlearning.data.pairwise import Triples
+from unlearning.data.remaining import merged
 
 if TYPE_CHECKING:
     from recsys.recbole_models import TrainSettings
@@ -35,12 +37,18 @@ def selective(collaboration: float = 1.0) -> Scheme:
         raise LetheError(f"collaboration {collaboration:g} is no weight: choose one from 0 to 1")
 
     def _scheme(case: Case) -> Change:
-        told = case.triples.told(np.where(case.kept, 1.0, collaboration), np.where(case.kept, 1.0, crowd(case)))
         rows = Slice(np.unique(case.endpoints()), case.nodes)
-        was, now = case.loss(case.triples, case.old), case.loss(told, case.old)
+        was, now = case.loss(case.triples, case.old), case.loss(labelled(case, collaboration), case.old)
         return Change(was, now, rows, {"collaboration": collaboration})
 
     return _scheme
+
+
+def labelled(case: Case, collaboration: float) -> Triples:
+    """All triples with the crowd's label on the forgotten ones, mixed with what is left where they are removed."""
+    told = case.triples.told(case.triples.weight, np.where(case.kept, case.triples.target, crowd(case)))
+    both = merged(told.scaled(collaboration), case.remaining().scaled(1 - collaboration))
+    return both.take(both.weight > 0)
 
 
 def crowd(case: Case) -> Array:
