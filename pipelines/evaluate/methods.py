@@ -110,6 +110,12 @@ def _scif(fitting: Fitting) -> BackboneUnlearner[Any]:
     return scif(_training(fitting))
 
 
+def _scif_selective(fitting: Fitting) -> BackboneUnlearner[Any]:
+    from unlearning.data.scif import scif
+
+    return scif(_training(fitting), collaboration=0.0)
+
+
 def _ifru(fitting: Fitting) -> BackboneUnlearner[Any]:
     from unlearning.data.ifru import ifru
 
@@ -127,6 +133,7 @@ METHODS = {
         Method("receraser", VECTORS, _receraser, plain_fit=False),
         Method("grapheraser", VECTORS, _grapheraser, plain_fit=False),
         Method("scif", VECTORS, _scif),
+        Method("scif-selective", VECTORS, _scif_selective),
         Method("ifru", VECTORS, _ifru),
     )
 }
