@@ -195,6 +195,13 @@ ERASE = Case(
     _still_hidden,
     _erase_again,
 )
+ERASE_SHARDS = Case(
+    "erase of shards",
+    "asked of shards",
+    lambda world: ("erase", "--certificate", str(world.certificate)),
+    _still_hidden,
+    _erase_again,
+)
 REDUCE = Case(
     "reduce",
     "asked of bpr",
@@ -203,4 +210,4 @@ REDUCE = Case(
     _reduce_again,
 )
 RECOMMEND = Case("recommend", "trained", lambda _: ("recommend", "--all"), _old_lists_stay, _resumed)
-CASES = (FIRST_INGEST, NEXT_INGEST, FORGET, ERASE, REDUCE, RECOMMEND)
+CASES = (FIRST_INGEST, NEXT_INGEST, FORGET, ERASE, ERASE_SHARDS, REDUCE, RECOMMEND)

@@ -18,6 +18,7 @@ SPREAD = {
     "ingest into a root in use": 2,
     "forget": 4,
     "erase": 9,
+    "erase of shards": 2,
     "reduce": 3,
     "recommend": 5,
 }

@@ -111,16 +111,20 @@ class World:
 
 
 def made(folder: Path) -> World:
-    """A world with four pristine roots: "empty", "trained" (lists published, one person erased), "asked" (two requests
-    open), and "asked of bpr", where the backbone is BPR."""
+    """A world with pristine roots: "empty", "trained" (lists published, one person erased), "asked" (two requests
+    open), and "asked of bpr" and "asked of shards", where the backbone is BPR, in shards or not."""
     _write_sources(folder)
     world = World(folder, server=_served())
     (folder / "empty").mkdir()
-    for backbone, trained, asked in (("ease", "trained", "asked"), ("bpr", "trained bpr", "asked of bpr")):
+    for more, trained, asked in (
+        (("--backbone", "ease"), "trained", "asked"),
+        (("--backbone", "bpr"), "trained bpr", "asked of bpr"),
+        (("--backbone", "bpr", "--shards", "5"), "trained shards", "asked of shards"),
+    ):
         world.begin("empty")
         (world.root / "lethe.toml").write_text('chunk = 7\nscorer = "off"\nretrieve = "backbone"\ncandidates = 15\n')
         world.right("ingest", *sources(folder, "first"))
-        world.right("train", "--backbone", backbone)
+        world.right("train", *more)
         world.right("recommend", "--all")
         world.right("forget", "user", EARLIER)
         world.right("erase")
