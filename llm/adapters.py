@@ -31,15 +31,24 @@ def layers_of(model: Any) -> dict[str, LoraLayer]:
 
 
 def inject(model: Any, config: LoraConfig, name: str) -> dict[str, LoraLayer]:
-    """Put fresh LoRA layers around the modules of `config`, in use and trainable; the base's weights stay frozen."""
+    """Put fresh LoRA layers around the modules of `config`, float32 and trainable; nothing else becomes trainable."""
     before = {key: parameter.requires_grad for key, parameter in model.named_parameters()}
     inject_adapter_in_model(config, model, adapter_name=name)
+    _forget_peft(model)
     found = {key: layer for key, layer in layers_of(model).items() if name in layer.lora_A}
     if not found:
         raise LetheError(f"adapter {name!r} fits no module of the model: use it with the model it was trained on")
     for key, parameter in model.named_parameters():
-        parameter.requires_grad_(before.get(key, f".{name}." in key))
+        own = f".lora_A.{name}." in key or f".lora_B.{name}." in key
+        parameter.requires_grad_(own or before.get(key.replace(".base_layer.", "."), before.get(key, False)))
+        parameter.data = parameter.data.float() if own else parameter.data
     return found
+
+
+def _forget_peft(model: Any) -> None:
+    """PEFT leaves its settings on the model and warns of them at the next adapter: the layers say all there is."""
+    if hasattr(model, "peft_config"):
+        del model.peft_config
 
 
 def use(model: Any, names: Sequence[str], *, train: bool = False) -> None:
@@ -64,8 +73,39 @@ def using(model: Any, names: Sequence[str]) -> Iterator[None]:
 def detach(model: Any) -> None:
     """Take every adapter off: the modules of the base are back, untouched."""
     for name, layer in layers_of(model).items():
-        parent, _, leaf = name.rpartition(".")
-        setattr(model.get_submodule(parent), leaf, layer.get_base_layer())
+        _unwrap(model, name, layer)
+
+
+def remove(model: Any, name: str) -> None:
+    """Take one adapter off. The others act, or not, as before."""
+    for key, layer in layers_of(model).items():
+        if name in layer.lora_A:
+            trained = any(parameter.requires_grad for parameter in layer.parameters())
+            layer.set_adapter([other for other in layer.active_adapters if other != name], inference_mode=not trained)
+            layer.delete_adapter(name)
+        if not layer.lora_A:
+            _unwrap(model, key, layer)
+
+
+def _unwrap(model: Any, key: str, layer: LoraLayer) -> None:
+    parent, _, leaf = key.rpartition(".")
+    setattr(model.get_submodule(parent), leaf, layer.get_base_layer())
+
+
+@contextmanager
+def adding(model: Any, adapter: AdapterFile) -> Iterator[None]:
+    """Within the context an adapter acts beside those that act already; after it they act alone. Contexts nest."""
+    layers = layers_of(model).values()
+    acting = sorted({name for layer in layers for name in layer.active_adapters})
+    taken = {name for layer in layers for name in layer.lora_A}
+    name = next(slot for place in range(len(taken) + 1) if (slot := f"added{place}") not in taken)
+    inject(model, adapter.config, name)
+    try:
+        load_tensors(model, adapter, name)
+        use(model, [*acting, name])
+        yield
+    finally:
+        remove(model, name)
 
 
 def load_tensors(model: Any, adapter: AdapterFile, name: str) -> None:

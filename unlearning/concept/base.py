@@ -13,6 +13,7 @@ from typing import Protocol
 from db.errors import LetheError
 from db.records import Item, ItemId
 from llm.model import LanguageModel
+from llm.prompt import JudgePrompt
 
 Progress = Callable[[int, int], None]
 
@@ -152,6 +153,8 @@ class Lesson:
 
     concept: Concept
     probes: ProbeSet
+    judged: tuple[JudgePrompt, ...] = ()
+    """Questions about synthetic people whose yes or no must stay; never about real ones."""
 
     def __post_init__(self) -> None:
         shown = next((probe for probe in self.probes if probe.use is Use.HELD_OUT), None)
@@ -161,9 +164,10 @@ class Lesson:
             raise LetheError(f"lesson on {self.concept.name!r}: needs training probes to forget and to keep")
 
 
-def lesson(concept: Concept, probes: Iterable[Probe]) -> Lesson:
+def lesson(concept: Concept, probes: Iterable[Probe], judged: Iterable[JudgePrompt] = ()) -> Lesson:
     """The lesson of a whole probe set: what is held out is left out."""
-    return Lesson(concept, ProbeSet(tuple(probe for probe in probes if probe.use is not Use.HELD_OUT)))
+    allowed = ProbeSet(tuple(probe for probe in probes if probe.use is not Use.HELD_OUT))
+    return Lesson(concept, allowed, tuple(judged))
 
 
 class Forgetting(Protocol):

@@ -32,7 +32,7 @@ class Mask:
     neurons: Places
     heads: Places
     origin: str
-    """How they were chosen: `guided`, `random`, `magnitude`, `fisher`, `salun` or `none` (no restriction)."""
+    """How they were chosen: A name of `MaskName`; `none` is no restriction."""
 
     def __post_init__(self) -> None:
         for name, places, size in (
@@ -79,5 +79,9 @@ def whole(shape: Shape) -> Mask:
 
 def from_pairs(shape: Shape, chosen: Sequence[tuple[int, int]], origin: str) -> Mask:
     """The mask of the neurons given as (layer, number), without heads."""
-    neurons = tuple(tuple(sorted(j for at, j in chosen if at == layer)) for layer in range(shape.layers))
-    return Mask(shape, neurons, ((),) * shape.layers, origin)
+    return Mask(shape, by_layer(chosen, shape.layers), ((),) * shape.layers, origin)
+
+
+def by_layer(chosen: Sequence[tuple[int, int]], layers: int) -> Places:
+    """What is given as (layer, number), layer by layer, ascending."""
+    return tuple(tuple(sorted(number for at, number in chosen if at == layer)) for layer in range(layers))

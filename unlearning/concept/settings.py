@@ -12,6 +12,8 @@ class MaskName(StrEnum):
     GUIDED = "guided"
     """z(saliency on the concept) - beta z(saliency on matched controls)."""
     RANDOM = "random"
+    LAYERED = "layered"
+    """Random, with as many neurons in every layer as the guided mask has."""
     MAGNITUDE = "magnitude"
     """Norm of the neuron's weights."""
     FISHER = "fisher"
@@ -62,6 +64,8 @@ class ConceptSettings:
     """Questions about the concept in a step."""
     retain_rows: int = 32
     check_every: int = 25
+    enough: float = 0.02
+    """A fit ends where probability left, answers left and twice what else was lost come to less than this."""
 
     def __post_init__(self) -> None:
         for name in ("neurons", "rank", "steps", "forget_rows", "retain_rows", "check_every"):

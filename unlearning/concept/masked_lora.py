@@ -1,0 +1,153 @@
+"""Masked LoRA: choose where the concept sits, and teach an adapter confined to that place not to know it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llm.adapter_file import AdapterFile, lora_config
+from llm.adapters import detach, make_canary
+from llm.model import LanguageModel
+from unlearning.concept.base import Lesson, Probe, Progress, Use, quiet
+from unlearning.concept.choosing import Choice, choose
+from unlearning.concept.confined import NAME, Confined, confine, modules_of
+from unlearning.concept.objective import Teacher
+from unlearning.concept.recall import recall
+from unlearning.concept.settings import ConceptSettings
+from unlearning.concept.study import study
+from unlearning.concept.trained import TrainedAdapter, with_facts, write_card
+
+MOST_CHECKED = 96
+"""Selecting probes of each side that a check asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How far forgetting has come on selecting probes: mean probability of the answers, and share answered exactly."""
+
+    step: int
+    forgotten: float
+    leaked: float
+    kept: float
+    kept_exact: float
+
+    def regret(self, before: "Check") -> float:
+        """0 where all is forgotten and nothing else lost; what is lost counts twice."""
+        return self.forgotten + self.leaked + 2 * max(0.0, before.kept - self.kept, before.kept_exact - self.kept_exact)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The selecting probes by which a fit is stopped."""
+
+    forget: tuple[Probe, ...]
+    keep: tuple[Probe, ...]
+
+    @classmethod
+    def of(cls, lesson: Lesson, seed: int) -> "Watch":
+        """A draw from the lesson's selecting probes; the training ones where there are none."""
+        rng = np.random.default_rng([seed, 17])
+        sides = []
+        for part in (lesson.probes.forgotten, lesson.probes.kept):
+            pool = (part(Use.SELECT) or part(Use.TRAIN)).probes
+            sides.append(tuple(pool[place] for place in rng.permutation(len(pool))[:MOST_CHECKED]))
+        return cls(*sides)
+
+    def check(self, model: LanguageModel, step: int) -> Check:
+        """Ask the model as it stands."""
+        forget, keep = recall(model, self.forget), recall(model, self.keep)
+        return Check(step, forget.probability, forget.accuracy, keep.probability, keep.accuracy)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedLora:
+    """Fits masked LoRA adapters with one set of settings."""
+
+    settings: ConceptSettings = field(default_factory=ConceptSettings)
+
+    @property
+    def name(self) -> str:
+        """Loss and mask, as reports name it."""
+        return f"{self.settings.loss.value}-{self.settings.mask.value}"
+
+    def fit(self, model: LanguageModel, lesson: Lesson, *, seed: int, progress: Progress = quiet) -> TrainedAdapter:
+        """As `ConceptUnlearner.fit`: choose a mask, train within it, keep the best of the checked states."""
+        return self.fit_within(
+            model, lesson, choose(model, lesson, self.settings, seed=seed), seed=seed, progress=progress
+        )
+
+    def fit_within(
+        self, model: LanguageModel, lesson: Lesson, choice: Choice, *, seed: int, progress: Progress = quiet
+    ) -> TrainedAdapter:
+        """Train within a mask that has been chosen already."""
+        watch = Watch.of(lesson, seed)
+        before = watch.check(model, 0)
+        teacher = Teacher(model, study(model, lesson, self.settings.loss, seed=seed), self.settings, seed=seed)
+        confined = confine(model.model, choice.mask, rank=self.settings.rank, alpha=self.settings.alpha, seed=seed)
+        try:
+            best, tensors = self._train(model, confined, teacher, (watch, before), progress)
+            confined.restore(tensors)
+            canary = make_canary(model, watch.forget[0].question, NAME)
+        finally:
+            confined.release()
+            detach(model.model)
+        config = lora_config(modules_of(choice.mask), rank=self.settings.rank, alpha=self.settings.alpha)
+        card = write_card(model, lesson, self.settings, choice, canary, seed=seed)
+        facts = _facts(best, before, confined)
+        return TrainedAdapter(with_facts(AdapterFile(card, config, tensors), facts), choice.mask, facts)
+
+    def _train(
+        self,
+        model: LanguageModel,
+        confined: Confined,
+        teacher: Teacher,
+        watched: tuple[Watch, Check],
+        progress: Progress,
+    ) -> tuple[Check, dict[tuple[str, str], Tensor]]:
+        """The best checked state. Ends before its steps where all is forgotten and nothing lost."""
+        watch, before = watched
+        best, tensors = before, confined.tensors()
+        for step in _steps(confined, teacher, self.settings):
+            progress(step, self.settings.steps)
+            if step % self.settings.check_every and step != self.settings.steps:
+                continue
+            found = watch.check(model, step)
+            if found.regret(before) < best.regret(before):
+                best, tensors = found, confined.tensors()
+            if found.regret(before) < self.settings.enough:
+                break
+        progress(self.settings.steps, self.settings.steps)
+        return best, tensors
+
+
+def _steps(confined: Confined, teacher: Teacher, settings: ConceptSettings) -> Iterator[int]:
+    """Take a step, and say how many have been taken: AdamW, a short warm-up, then a rate that falls to a tenth."""
+    optimizer = torch.optim.AdamW(confined.parameters(), lr=settings.rate, weight_decay=settings.decay)
+    warm = max(1, settings.steps // 15)
+    rate = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / warm, 1 - 0.9 * step / settings.steps)
+    )
+    for step in range(settings.steps):
+        optimizer.zero_grad(set_to_none=True)
+        teacher.loss(step).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(confined.parameters(), 1.0)
+        optimizer.step()
+        rate.step()
+        yield step + 1
+
+
+def _facts(best: Check, before: Check, confined: Confined) -> dict[str, int | float | str]:
+    free = sum(int((tensor != 0).sum()) for tensor in confined.tensors().values())
+    every = sum(tensor.numel() for tensor in confined.tensors().values())
+    return {
+        "steps": best.step,
+        "entries": every,
+        "entries_not_zero": free,
+        "select_probability_before": round(before.forgotten, 4),
+        "select_probability": round(best.forgotten, 4),
+        "select_leaked": round(best.leaked, 4),
+        "select_kept_before": round(before.kept_exact, 4),
+        "select_kept": round(best.kept_exact, 4),
+    }

@@ -1,0 +1,150 @@
+"""The loss of one training step: a forget term on some pairs, and the KL to the frozen base on what must stay."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from llm.model import LanguageModel
+from unlearning.concept.losses import OBJECTIVES, Reading, Terms, kept_kl, log_softmax
+from unlearning.concept.rows import Batch, Row, answer_states, hidden_states, logits_of, one_batch, row_sums
+from unlearning.concept.settings import ConceptSettings
+from unlearning.concept.study import Study
+
+STRENGTH = 6.5
+"""Length of RMU's control vector, in mean lengths of the base's states at that layer."""
+
+
+class Deck:
+    """Hands out numbers below `size`, each once before any comes again; a hand follows from seed and step alone."""
+
+    def __init__(self, size: int, hand: int, seed: Sequence[int]) -> None:
+        self._size, self._hand, self._seed = size, hand, list(seed)
+
+    def hand(self, step: int) -> list[int]:
+        """The numbers of a step, from 0; none where there is nothing to hand out."""
+        if not self._size:
+            return []
+        return [self._at(place) for place in range(step * self._hand, (step + 1) * self._hand)]
+
+    def _at(self, place: int) -> int:
+        round_, at = divmod(place, self._size)
+        return int(np.random.default_rng([*self._seed, round_]).permutation(self._size)[at])
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """What one step looks at: numbers of pairs and kept units, and their rows, first own, then taught, then kept."""
+
+    pairs: tuple[int, ...]
+    units: tuple[int, ...]
+    rows: tuple[Row, ...]
+    own: slice
+    taught: slice
+    kept: slice
+
+
+class Teacher:
+    """Draws the rows of each step and says how far the model is from what it shall be, in one pass.
+
+    Made while the model is still the base. A step's loss is a function of the seed, its number and the weights.
+    """
+
+    def __init__(self, model: LanguageModel, study: Study, settings: ConceptSettings, *, seed: int) -> None:
+        self._model, self._study, self._settings = model, study, settings
+        self._objective = OBJECTIVES[settings.loss]
+        self._facts = np.flatnonzero(study.facts).tolist()
+        self._judged = [unit for unit, fact in enumerate(study.facts) if not fact]
+        self._decks = (
+            Deck(len(study.own), settings.forget_rows, [seed, 18]),
+            Deck(len(self._facts), settings.retain_rows, [seed, 19]),
+            Deck(len(self._judged), 1, [seed, 20]),
+        )
+        self._layer = model.model.get_decoder().layers[len(model.model.get_decoder().layers) // 2]
+        self._control = self._control_vector(seed) if "control" in self._objective.needs else None
+
+    def loss(self, step: int) -> Tensor:
+        """Forget term + retain x KL, with a graph to the adapter's parameters."""
+        hand = self.hand(step)
+        batch = one_batch(hand.rows, self._model.device)
+        with listening(self._layer) as heard:
+            states = answer_states(self._model, batch)
+        spread = log_softmax(logits_of(self._model, states))
+        forget = self._objective.loss(self._terms(hand, batch, spread, heard))
+        return forget + self._settings.retain * self._kl(hand, batch, spread)
+
+    def hand(self, step: int) -> Hand:
+        """The rows of a step; sides of the pairs that the loss does not read are left out."""
+        pairs, facts, judged = (deck.hand(step) for deck in self._decks)
+        units = [*(self._facts[place] for place in facts), *(self._judged[place] for place in judged)]
+        needs = self._objective.needs
+        own = [self._study.own[pair] for pair in pairs] if needs & {"own", "states"} else []
+        taught = [self._study.taught[pair] for pair in pairs] if "taught" in needs else []
+        kept = [row for unit in units for row in self._study.kept[unit]]
+        first, second = len(own), len(own) + len(taught)
+        rows = (*own, *taught, *kept)
+        return Hand(tuple(pairs), tuple(units), rows, slice(first), slice(first, second), slice(second, len(rows)))
+
+    def _terms(self, hand: Hand, batch: Batch, spread: Tensor, heard: Sequence[Tensor]) -> Terms:
+        in_rows = row_sums(spread.gather(1, batch.targets[:, None])[:, 0], batch)[torch.tensor(batch.rows).argsort()]
+        lengths = in_rows.new_tensor([float(len(row.answer)) for row in hand.rows])
+        needs, pairs = self._objective.needs, list(hand.pairs)
+        own, taught, kept = (Reading(in_rows[part], lengths[part]) for part in (hand.own, hand.taught, hand.kept))
+        return Terms(
+            own=own,
+            taught=taught,
+            kept=kept,
+            own_base=Reading(self._study.own_base[pairs], own.lengths) if "own_base" in needs else None,
+            taught_base=Reading(self._study.taught_base[pairs], taught.lengths) if "taught_base" in needs else None,
+            states=heard[0][_inside(batch, hand.own)].float() if "states" in needs else None,
+            control=self._control,
+        )
+
+    def _kl(self, hand: Hand, batch: Batch, spread: Tensor) -> Tensor:
+        """Over the answer tokens of all kept rows."""
+        base = [states for unit in hand.units for states in self._study.kept_base[unit]]
+        ordered = [base[number - hand.kept.start] for number in batch.rows if number >= hand.kept.start]
+        with torch.no_grad():
+            base_spread = log_softmax(logits_of(self._model, torch.cat(ordered)))
+        return kept_kl(spread[_numbers(batch)[batch.target_owner] >= hand.kept.start], base_spread)
+
+    @torch.no_grad()
+    def _control_vector(self, seed: int) -> Tensor:
+        batch = one_batch(self._study.own[:64], self._model.device)
+        with listening(self._layer) as heard:
+            hidden_states(self._model, batch)
+        lengths = heard[0][batch.owner >= 0].float().norm(dim=-1)
+        direction = torch.rand(heard[0].shape[-1], generator=torch.Generator().manual_seed(seed))
+        control: Tensor = (direction / direction.norm()).to(lengths.device) * STRENGTH * lengths.mean()
+        return control
+
+
+def _numbers(batch: Batch) -> Tensor:
+    """The number of each row of a batch, by its place in it."""
+    return torch.tensor(batch.rows, device=batch.ids.device)
+
+
+def _inside(batch: Batch, numbers: slice) -> Tensor:
+    """Which tokens belong to rows of these numbers, bool [sequences, tokens]."""
+    of = _numbers(batch)[batch.owner.clamp(min=0)]
+    inside: Tensor = (batch.owner >= 0) & (of >= (numbers.start or 0)) & (of < numbers.stop)
+    return inside
+
+
+@contextmanager
+def listening(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """The outputs of a decoder layer, as passes are made within the context."""
+    heard: list[Tensor] = []
+
+    def hear(_module: nn.Module, _given: Any, said: Any) -> None:
+        heard.append(said if isinstance(said, Tensor) else said[0])
+
+    hook = layer.register_forward_hook(hear)
+    try:
+        yield heard
+    finally:
+        hook.remove()

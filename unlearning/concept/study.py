@@ -1,0 +1,117 @@
+"""What an adapter learns from, as token rows: what must go, what is said instead, and what must stay.
+
+What the frozen base says is read once, before any adapter is there: of kept rows its last states, from which its
+distribution follows exactly, and of forgotten ones the log-probability of the answers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llm.model import LanguageModel
+from llm.prompt import YES
+from unlearning.concept.base import Lesson, Probe, Use
+from unlearning.concept.losses import OBJECTIVES, log_softmax
+from unlearning.concept.probes import taught_instead
+from unlearning.concept.rows import Row, Turn, answer_states, batches, encode_rows, in_order, logits_of, row_sums
+from unlearning.concept.settings import LossName
+
+JUDGED_AT_ONCE = 5
+"""Candidates of one synthetic person in a unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """Rows, and what the base says of them.
+
+    `own` and `taught` go in pairs: the true answer and what is said in its place. `kept` are units of rows that share a
+    beginning, and `facts` says which of them ask for a fact.
+    """
+
+    own: tuple[Row, ...]
+    taught: tuple[Row, ...]
+    own_base: Tensor
+    """float32 [pairs], log-probabilities; empty where the loss does not read them, as `taught_base`."""
+    taught_base: Tensor
+    kept: tuple[tuple[Row, ...], ...]
+    kept_base: tuple[tuple[Tensor, ...], ...]
+    """The base's states at each kept row's answer, [answer tokens, hidden]."""
+    facts: tuple[bool, ...]
+
+
+def study(model: LanguageModel, lesson: Lesson, loss: LossName, *, seed: int) -> Study:
+    """Everything that a fit reads, from the training part of a lesson and the base."""
+    needs = OBJECTIVES[loss].needs
+    forgotten = list(lesson.probes.forgotten(Use.TRAIN))
+    facts = list(lesson.probes.kept(Use.TRAIN))
+    other = replacements(forgotten, facts, loss, seed=seed)
+    own = encode_rows(model, [Turn(probe.question, probe.answers[0], begun=probe.begun) for probe in forgotten])
+    taught = encode_rows(
+        model, [Turn(probe.question, text, begun=probe.begun) for probe, text in zip(forgotten, other, strict=True)]
+    )
+    units: list[tuple[Row, ...]] = [
+        (row,) for row in encode_rows(model, [Turn(probe.question, probe.answers[0]) for probe in facts])
+    ]
+    units += judged_units(model, lesson)
+    states = _base_states(model, [row for unit in units for row in unit])
+    base = iter(states)
+    return Study(
+        own=tuple(own),
+        taught=tuple(taught),
+        own_base=base_log_probs(model, own if "own_base" in needs else ()),
+        taught_base=base_log_probs(model, taught if "taught_base" in needs else ()),
+        kept=tuple(units),
+        kept_base=tuple(tuple(next(base) for _ in unit) for unit in units),
+        facts=tuple(place < len(facts) for place in range(len(units))),
+    )
+
+
+def replacements(forgotten: Sequence[Probe], kept: Sequence[Probe], loss: LossName, *, seed: int) -> list[str]:
+    """What is taught in place of each true answer: a refusal, an alternate answer, or one drawn at random.
+
+    A random answer, also where no alternate is known, is the true answer to a kept question in the same wording.
+    """
+    rng = np.random.default_rng([seed, 16])
+    by_form: dict[str, list[str]] = {}
+    for probe in kept:
+        by_form.setdefault(probe.form, []).append(probe.answers[0])
+    chosen = []
+    for probe in forgotten:
+        pool = [answer for answer in by_form.get(probe.form, ()) if answer not in probe.answers]
+        drawn = pool[rng.integers(len(pool))] if pool else taught_instead(probe)
+        alternate = probe.alternates[0] if probe.alternates else drawn
+        chosen.append({LossName.RANDOM_LABELS: drawn, LossName.ALTERNATE: alternate}.get(loss, taught_instead(probe)))
+    return chosen
+
+
+def judged_units(model: LanguageModel, lesson: Lesson) -> list[tuple[Row, ...]]:
+    """Judgements of synthetic people: some candidates of one person in a unit. The answer is only a place to read."""
+    units = []
+    for asked in lesson.judged:
+        for start in range(0, len(asked.suffixes), JUDGED_AT_ONCE):
+            part = asked.suffixes[start : start + JUDGED_AT_ONCE]
+            units.append(tuple(encode_rows(model, [Turn(suffix, YES, shared=asked.prefix) for suffix in part])))
+    return units
+
+
+@torch.inference_mode()
+def base_log_probs(model: LanguageModel, rows: Sequence[Row], *, tokens: int = 8192) -> Tensor:
+    """Log-probability of each row's answer as the model stands, float32 [rows]."""
+    parts = []
+    for batch in batches(rows, model.device, tokens=tokens):
+        spread = log_softmax(logits_of(model, answer_states(model, batch)))
+        parts.append((batch, row_sums(spread.gather(1, batch.targets[:, None])[:, 0], batch)))
+    return in_order(parts, len(rows)).clone()
+
+
+@torch.inference_mode()
+def _base_states(model: LanguageModel, rows: Sequence[Row], *, tokens: int = 8192) -> list[Tensor]:
+    found: dict[int, Tensor] = {}
+    for batch in batches(rows, model.device, tokens=tokens):
+        states = answer_states(model, batch)
+        sizes = [len(rows[number].answer) for number in batch.rows]
+        found |= dict(zip(batch.rows, torch.split(states, sizes), strict=True))
+    return [found[number].clone() for number in range(len(rows))]
