@@ -2,11 +2,15 @@
 
     python -m benchmarks.forgetting [--quick] [--data DIR] [--minutes N] [--out DIR] [--page FILE]
 
-ml-100k: every method with BPR, LightGCN and EASE, under 10% of the interactions and 5% of the people, with and without
-the re-ranker (the paper's Tables II and III, Fig. 3), and history filters against random (Fig. 4). A folder with
+ml-100k: every method with BPR, LightGCN and EASE, under 10% of the interactions, 1% and 5% of the people, with and
+without the re-ranker (the paper's Tables II and III, Fig. 3), 1, 10 and 100 requests in sequence by methods that take
+them one by one, history filters against random (Fig. 4), and with --membership attacks on canaries. A folder with
 train.txt and test.txt (`user item item ...`) has neither titles nor times: its backbones alone, on its own split.
-Finished parts are kept under --out: run it again until it ends with 0; status 75 says that parts are left. Nothing is
-begun that would likely end after --minutes. --page is written when nothing is left; OUT/forgetting.md always.
+
+One seed of everything comes first, so that a page of few parts can be read. Finished parts are kept under --out: run it
+again until it ends with 0; status 75 says that parts are left. Nothing is begun that would likely end after --minutes.
+--page is written when nothing is left; OUT/forgetting.md always. Two runs may share --out, each with backbones of its
+own (--backbone, and --no-filters for one of them); a last run without --backbone writes the whole page.
 """
 
 import argparse
@@ -14,7 +18,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,19 +46,35 @@ from pipelines.ingest.job import ingest
 from pipelines.ingest.read import read_ml100k
 from recsys.ease import EaseFitter, choose_lambda
 from recsys.heldout import held_out
+from recsys.recbole_models import BPR_SETTINGS, LIGHTGCN_SETTINGS
 from recsys.splits import SplitRecipe
 
 BACKBONES, PROTOCOLS = ("bpr", "lightgcn", "ease"), ("interactions-10", "users-5")
 
+FEW, SEQUENCES = ("users-1",), ("sequence-1", "sequence-10", "sequence-100")
+"""Protocols that one seed is spent on, with three oracles."""
+
+ONE_BY_ONE = ("shield", "sisa", "scif", "ifru")
+"""Methods that are asked many times over: a retraining for each request is known without trying."""
+
+ATTACKED = ("shield", "retrain", "downdate", "scif", "ifru")
+"""Methods whose models are attacked for membership: those that start from a plain fit, which one shadow shares."""
+
 WEIGHT = 0.3
 """The re-ranker's share: a fixed one, since the weight that validation rows choose for lethe-tiny is 0."""
 
-PEOPLE, QUICK_PEOPLE = 100, 20
-"""Whose lists are re-ranked, the same under every method."""
+PEOPLE, QUICK_PEOPLE = 200, 20
+"""Whose lists are re-ranked under the first protocol with the first seed, the same under every method."""
 
 MINUTES, QUICK_MINUTES = 55.0, 14.0
 
 ML100K = "ml-100k"
+
+LARGE = {
+    "bpr": replace(BPR_SETTINGS, batch=16384, epochs=55),
+    "lightgcn": replace(LIGHTGCN_SETTINGS, batch=16384, epochs=80),
+}
+"""Settings of a folder without validation rows, as `benchmarks.backbones --data` chose them for ML-1M."""
 
 PAPER = {
     (ML100K, "bpr"): ((0.7845, 0.2910), (0.7116, 0.2801)),
@@ -93,25 +113,54 @@ def ml100k_lab(out: Path, asked: argparse.Namespace) -> Lab:
     return Lab(data, StoreKeeper(store, data.epoch), METHODS, progress, reranker, asked.weight)
 
 
-def folder_lab(out: Path, folder: Path) -> Lab:
+def folder_lab(out: Path, folder: Path, *, quick: bool) -> Lab:
     """A folder's published split; nothing is known of its items, so nothing is re-ranked."""
     data: Data = with_split(published(folder), "published", {"name": "published"}, epoch=0)
-    return Lab(data, FolderKeeper(out / "folders" / folder.name), METHODS, progress)
+    settings = {} if quick else {name: asdict(known) for name, known in LARGE.items()}
+    return Lab(data, FolderKeeper(out / "folders" / folder.name), METHODS, progress, settings=settings)
 
 
-def measured(lab: Lab, asked: argparse.Namespace, budget: Budget) -> dict[str, Any]:
+def grids(asked: argparse.Namespace, backbones: Sequence[str]) -> list[Grid]:
+    """What is measured, in this order: one seed of everything first, what takes longest for the least last."""
+    own = {"quick": asked.quick, "reranked": PROTOCOLS[:1], "reranked_seeds": 1}
+    methods, oracles = tuple(asked.method or METHODS), 3 if asked.quick else asked.oracles
+    one_by_one = tuple(name for name in ONE_BY_ONE if name in methods)
+    trained = tuple(name for name in backbones if name != "ease")
+    exact = tuple(name for name in backbones if name == "ease")
+    found = [Grid(tuple(backbones), methods, PROTOCOLS, seeds=1, oracles=3, **own)]
+    found += [Grid(exact, methods, (*FEW, *SEQUENCES), seeds=1, oracles=3, **own)]
+    if asked.quick:
+        return [*found, *attacks(asked, exact, own)]
+    found += [Grid(tuple(backbones), methods, PROTOCOLS, seeds=1, oracles=oracles, **own)]
+    found += [Grid(trained, methods, FEW, seeds=1, oracles=3, **own)]
+    found += [Grid(trained, one_by_one, SEQUENCES[:2], seeds=1, oracles=3, **own)]
+    for seeds in range(2, asked.seeds + 1):
+        found.append(Grid(tuple(backbones), methods, PROTOCOLS, seeds=seeds, oracles=oracles, **own))
+    found += [Grid(tuple(n for n in trained if n == "bpr"), one_by_one, SEQUENCES[2:], seeds=1, oracles=3, **own)]
+    return [*found, *attacks(asked, backbones, own)]
+
+
+def attacks(asked: argparse.Namespace, backbones: Sequence[str], own: Mapping[str, Any]) -> list[Grid]:
+    """Grids without cells: the shadow trainings of each kind of canary that is asked for."""
+    methods = tuple(name for name in ATTACKED if name in (asked.method or METHODS))
+    return [Grid(tuple(backbones), methods, (), inquiry=Inquiry(kind), **own) for kind in asked.membership or ()]
+
+
+def folder_grids(asked: argparse.Namespace) -> list[Grid]:
+    """The same for a large folder: EASE by every method; a trained backbone by those that fit one model."""
+    wanted = tuple(asked.backbone or ("ease", "bpr"))
+    methods = tuple(asked.method or METHODS)
+    exact, trained = (tuple(n for n in wanted if (n == "ease") is same) for same in (True, False))
+    few = tuple(name for name in ("shield", "retrain", "scif", "ifru") if name in methods)
+    return [
+        Grid(exact, methods, PROTOCOLS, seeds=1, oracles=3, quick=asked.quick),
+        Grid(trained, few, PROTOCOLS[:1], seeds=1, oracles=3, quick=asked.quick),
+    ]
+
+
+def measured(lab: Lab, wanted: Sequence[Grid], budget: Budget) -> dict[str, Any]:
     """The summary of a data set after as much as the budget allows."""
-    grid = Grid(
-        tuple(asked.backbone or BACKBONES),
-        tuple(asked.method or METHODS),
-        PROTOCOLS,
-        seeds=1 if asked.quick else asked.seeds,
-        oracles=3 if asked.quick else asked.oracles,
-        quick=asked.quick,
-        inquiry=Inquiry(asked.membership) if asked.membership else None,
-    )
-    outcome = run(lab, grid, minutes=budget.minutes)
-    found: dict[str, Any] = plain(summarise(lab, outcome))
+    found: dict[str, Any] = plain(summarise(lab, run(lab, *wanted, minutes=budget.minutes)))
     return found
 
 
@@ -213,9 +262,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--method", action="append")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--oracles", type=int, default=5)
-    parser.add_argument("--membership", choices=["people", "planted"])
+    parser.add_argument("--membership", action="append", choices=["people", "planted"], help="may be repeated")
     parser.add_argument("--weight", type=float, default=WEIGHT)
     parser.add_argument("--no-rerank", action="store_true")
+    parser.add_argument("--no-filters", action="store_true", help="leave the history filters to another run")
     return parser.parse_args()
 
 
@@ -226,19 +276,21 @@ def main() -> None:
     budget = Budget(time.monotonic() + 60 * minutes)
     out = asked.out / ("quick" if asked.quick else "full")
     out.mkdir(parents=True, exist_ok=True)
-    gain = filters_compared(FolderKeeper(out), Budget(0.0) if asked.only_data else budget, quick=asked.quick)
     if not asked.only_data:
-        files.write_json(out / f"summary-{ML100K}.json", measured(ml100k_lab(out, asked), asked, budget))
+        found = measured(ml100k_lab(out, asked), grids(asked, asked.backbone or BACKBONES), budget)
+        files.write_json(out / f"summary-{ML100K}.json", found)
     if asked.data:
-        found = measured(folder_lab(out, asked.data), asked, budget)
+        found = measured(folder_lab(out, asked.data, quick=asked.quick), folder_grids(asked), budget)
         files.write_json(out / f"summary-{asked.data.name}.json", found)
+    no_filters = asked.only_data or asked.no_filters
+    gain = filters_compared(FolderKeeper(out), Budget(0.0) if no_filters else budget, quick=asked.quick)
     parts = stored(out)
     quick = " QUICK=1" if asked.quick else ""
     title = "Ways to forget, compared: the CRAGRU paper's tables and figures, redone"
     about = About(datetime.now(UTC), f"make bench-forgetting{quick}", machine(), title, tuple(notes(asked)))
     sections = [filter_section(gain), paper_section(parts), Section("Netflix", NETFLIX)]
     write(asked.out / "forgetting.md", about, parts, sections)
-    left = sum(part.found["cells"]["left"] for part in parts) + (gain is None and not asked.only_data)
+    left = sum(part.found["cells"]["left"] for part in parts) + (gain is None and not no_filters)
     failed = sum(len(part.found["failed"]) for part in parts)
     say(f"{asked.out / 'forgetting.md'}: {left} parts left, {failed} failed")
     if asked.page and not left:
