@@ -15,7 +15,7 @@ from unlearning.concept.scoring import contrast, fisher_ratio, highest, random_n
 from unlearning.concept.settings import ConceptSettings, MaskName
 from unlearning.concept.traces import FloatArray, gradient_norms, trace, weight_norms
 
-MOST_PAIRS = 512
+MOST_PAIRS = 256
 """Contrast pairs that are traced; more are drawn from."""
 
 

@@ -2,7 +2,7 @@
 
 Of `gate_proj` and `up_proj` the rows of `lora_B` that belong to chosen neurons are free, of `down_proj` and `o_proj`
 the columns of `lora_A` that belong to chosen neurons and heads. All else of those two matrices is zeroed once, and a
-hook keeps its gradient zero; the other matrix of each pair is free. The change of a weight is then zero outside the mask.
+hook keeps its gradient zero; the other matrix of each pair is free. A weight's change is then zero outside the mask.
 """
 
 from collections.abc import Mapping
