@@ -113,6 +113,18 @@ def test_a_logit_by_hand():
     assert logits(Fixed(), asked) == pytest.approx([expected, expected])
 
 
+def test_what_is_flat_but_for_rounding_is_no_memory():
+    """A person whose items nobody else met: of such scores an exact update leaves the last digits alone."""
+
+    class Rounded:
+        def scores(self, histories):
+            return np.array([[4, 100, 1, 3], [7e-15, 0, 2e-17, -1e-17]], dtype=np.float32)
+
+    asked = questions([np.array([0, 1]), np.array([0, 1])], seed=0)
+    asked = type(asked)(asked.owner[[0, 2]], np.array([0, 0]), [np.array([1]), np.array([1])])
+    assert logits(Rounded(), asked)[1] == pytest.approx(-np.log(2))
+
+
 # The canaries.
 
 

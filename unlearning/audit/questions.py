@@ -13,7 +13,8 @@ from recsys.topk import CHUNK
 Floats = NDArray[np.float64]
 
 FLAT = 1e-6
-"""Scores whose spread is less than this share of their size are equal but for rounding."""
+"""Scores whose spread is less than this share of the largest of all are equal but for rounding: so are those of a person
+whose items nobody else met, after an exact update as in a fit without the person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def _logits(scores: Floats, item: IntArray, histories: Sequence[IntArray]) -> Fl
     mean = np.where(rivals, scores, 0.0).sum(axis=1) / left
     centred = scores - mean[:, None]
     spread = np.sqrt(np.where(rivals, centred**2, 0.0).sum(axis=1) / left)
-    unit = np.where(spread > FLAT * np.abs(scores).max(axis=1), spread, 1.0)
+    unit = np.where(spread > FLAT * np.abs(scores).max(initial=0.0), spread, 1.0)
     z = centred / unit[:, None]
     rival = np.where(rivals, z, -np.inf)
     top = rival.max(axis=1)
