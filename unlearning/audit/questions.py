@@ -13,8 +13,8 @@ from recsys.topk import CHUNK
 Floats = NDArray[np.float64]
 
 FLAT = 1e-6
-"""Scores whose spread is less than this share of the largest of all are equal but for rounding: so are those of a person
-whose items nobody else met, after an exact update as in a fit without the person."""
+"""Scores whose spread is less than this share of the largest of all are equal but for rounding, such as those of a
+person whose items nobody else met, after an exact update."""
 
 
 @dataclass(frozen=True, slots=True)
