@@ -11,7 +11,7 @@ from sqlalchemy import Row, and_, func, select, update
 from db.erasure import KINDS
 from db.files import destroy
 from db.records import Mode, Scope
-from db.schema import artifact_parents, artifacts
+from db.schema import artifact_parents, artifacts, concept_requests, users
 from db.store import Unit
 
 CLEAR_TO = "clear_to"
@@ -109,12 +109,30 @@ def all_on_disk(unit: Unit) -> list[Artifact]:
     return [_record(row) for row in rows]
 
 
+def every(unit: Unit, kind: str) -> list[Artifact]:
+    """Every artefact of a kind there ever was, destroyed ones too."""
+    return [_record(row) for row in unit.connection.execute(select(artifacts).where(artifacts.c.kind == kind))]
+
+
+def bytes_of(root: Path, artifact: Artifact) -> bool:
+    """Whether anything lies where this artefact does, or did."""
+    return (root / artifact.path).exists() or quarantined(root, artifact).exists()
+
+
 def descending(unit: Unit, epoch: int) -> list[Artifact]:
     """Artefacts on disk that may hold rows hidden at `epoch`: built before it, from more than nothing.
 
-    A shard that was seen to hold none of them (`clear`) is left out.
+    A shard that was seen to hold none of them (`clear`) is left out, and so is what visible people asked for.
     """
-    return [a for a in all_on_disk(unit) if a.scope != Scope.NONE and _clear_to(a) < epoch]
+    others = _of_visible_people(unit)
+    return [a for a in all_on_disk(unit) if a.scope != Scope.NONE and _clear_to(a) < epoch and a.id not in others]
+
+
+def _of_visible_people(unit: Unit) -> set[int]:
+    """Adapters that people whom no request hides asked for."""
+    c = concept_requests.c
+    owned = select(c.adapter).join(users, users.c.id == c.user).where(users.c.hidden_by.is_(None))
+    return {key for key in unit.connection.scalars(owned) if key is not None}
 
 
 def clear(unit: Unit, shards: Iterable[Artifact], epoch: int) -> None:

@@ -45,6 +45,9 @@ KINDS = {
         ArtifactKind("attention", Rule.REBUILT, "attention weights trained on histories of many people"),
         ArtifactKind("settings", Rule.REBUILT, "fusion weight, quota and epochs chosen on validation rows"),
         ArtifactKind("text-index", Rule.IMPERSONAL, "embeddings of item texts; no interaction enters"),
+        ArtifactKind(
+            "adapter", Rule.DELETED, "trained on item texts alone; one that a person asked for goes with them"
+        ),
         ArtifactKind("recommendations", Rule.REWRITTEN, "lists of many people, each from their own history"),
         ArtifactKind("evaluation", Rule.REWRITTEN, "figures per person over the stored split"),
         ArtifactKind("report", Rule.REWRITTEN, "figures over many people"),

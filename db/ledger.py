@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from db.errors import LetheError
-from db.records import RequestId
+from db.records import ConceptId, RequestId
 from db.schema import ledger
 from db.store import Unit
 
@@ -21,7 +21,12 @@ class LedgerError(LetheError):
 
 
 def append(
-    unit: Unit, event: str, request: RequestId | None, payload: dict[str, Any], *, at: datetime | None = None
+    unit: Unit,
+    event: str,
+    request: RequestId | ConceptId | None,
+    payload: dict[str, Any],
+    *,
+    at: datetime | None = None,
 ) -> str:
     """Add an entry inside the caller's transaction and return its hash (64 hex digits)."""
     last = unit.connection.execute(select(ledger.c.seq, ledger.c.hash).order_by(ledger.c.seq.desc()).limit(1)).first()

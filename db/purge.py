@@ -9,10 +9,10 @@ from sqlalchemy.exc import DBAPIError
 
 from db.errors import StoreBusyError
 from db.records import RequestId
-from db.schema import forget_requests, interactions, recommendations, users
+from db.schema import concept_requests, forget_requests, interactions, recommendations, users
 from db.store import BUSY_TIMEOUT_MS, Store, Unit
 
-_PURGED_TABLES = ("interactions", "users", "recommendations", "forget_requests")
+_PURGED_TABLES = ("interactions", "users", "recommendations", "concept_requests", "forget_requests")
 _CHECKPOINT_TRIES = 20
 
 
@@ -47,6 +47,7 @@ def purge(unit: Unit, requests: Iterable[RequestId]) -> int:
         gone += unit.connection.execute(delete(interactions).where(interactions.c.hidden_by == request)).rowcount
         if whole:  # else the list is a new one, made from the rows that stay
             unit.connection.execute(delete(recommendations).where(recommendations.c.user == key))
+            unit.connection.execute(delete(concept_requests).where(concept_requests.c.user == key))
         unit.connection.execute(delete(users).where(users.c.hidden_by == request))
         cleared = {"user": None, "user_id": None, "selection": None, "salt": None}
         kept = {"commitment": commitment(salt, user)}

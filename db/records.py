@@ -13,6 +13,9 @@ ItemId = NewType("ItemId", str)
 
 RequestId = NewType("RequestId", str)
 
+ConceptId = NewType("ConceptId", str)
+"""Of a request to forget a concept."""
+
 
 class Split(StrEnum):
     """Part of the data a row belongs to; assigned once, at ingest."""
@@ -29,6 +32,29 @@ class State(StrEnum):
     SHIELDED = "shielded"
     REDUCED = "reduced"
     ERASED = "erased"
+
+
+class ConceptState(StrEnum):
+    """How far a request to forget a concept has come."""
+
+    ACCEPTED = "accepted"
+    """Written down; it rests here only where the language model alone is to forget."""
+    HIDDEN = "hidden"
+    """Retrieval offers none of its items, and no prompt names one."""
+    UNLEARNED = "unlearned"
+    """Beside that, an adapter that passed its gates acts on the language model."""
+
+
+class Layer(StrEnum):
+    """Where a concept is to be forgotten."""
+
+    RETRIEVAL = "retrieval"
+    MODEL = "model"
+    BOTH = "both"
+
+    def __or__(self, other: "Layer") -> "Layer":
+        """Everything that either names."""
+        return self if self is other else Layer.BOTH
 
 
 class Scope(StrEnum):
@@ -100,6 +126,35 @@ class ForgetRequest:
     def reduced(self) -> bool:
         """True when an approximate method was the last that worked on it."""
         return self.state is State.REDUCED
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptRequest:
+    """A request to forget a concept, as it stands in the store: for everybody, or for one person's requests only."""
+
+    id: ConceptId
+    name: str
+    kind: str
+    """What the name was found to be: a title, franchise, genre, list of items or phrase."""
+    items: tuple[ItemId, ...]
+    layer: Layer
+    state: ConceptState
+    accepted_at: datetime
+    user: UserId | None = None
+    adapter: int | None = None
+    """The key of the artefact that acts on the language model."""
+    detail: str = ""
+    """What the last training came to."""
+
+    @property
+    def hides(self) -> bool:
+        """Whether retrieval and prompts leave its items out."""
+        return self.layer is not Layer.MODEL
+
+    @property
+    def open(self) -> bool:
+        """Whether the language model is still to forget it."""
+        return self.layer is not Layer.RETRIEVAL and self.state is not ConceptState.UNLEARNED
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ def rows_of(unit: Unit, user: UserId, selection: Selection) -> tuple[int, list[t
 
     Raises LetheError when the person is unknown or hidden, and when the selection names no row.
     """
-    key = _visible_user(unit, user)
+    key = visible_user(unit, user)
     i = interactions.c
     statement = select(i.item, items.c.item_id, items.c.genres).join(items, items.c.id == i.item)
     found = unit.connection.execute(statement.where(i.user == key, i.hidden_by.is_(None), *_before(selection))).all()
@@ -214,7 +214,8 @@ def stored_lists(unit: Unit, user: int) -> int:
     return unit.connection.scalar(counted) or 0
 
 
-def _visible_user(unit: Unit, user: UserId) -> int:
+def visible_user(unit: Unit, user: UserId) -> int:
+    """The surrogate key of a person whom no request hides; a LetheError names anybody else."""
     row = unit.connection.execute(select(users.c.id, users.c.hidden_by).where(users.c.user_id == user)).first()
     if row is None:
         raise LetheError(f"no data for user {user}; check the id, nothing was changed")

@@ -238,6 +238,22 @@ recommendations = Table(
     sqlite_with_rowid=False,
 )
 
+concept_requests = Table(
+    "concept_requests",
+    metadata,
+    _col("id", String(32), Rule.DELETED, primary_key=True),
+    _col("user", _SURROGATE, Rule.DELETED, ForeignKey("users.id"), nullable=True, index=True),
+    _col("name", Text, Rule.DELETED),
+    _col("kind", String(16), Rule.DELETED),
+    _col("items", JSON, Rule.DELETED),
+    _col("layer", String(16), Rule.DELETED),
+    _col("state", String(16), Rule.DELETED),
+    _col("adapter", _SURROGATE, Rule.DELETED, ForeignKey("artifacts.id"), nullable=True),
+    _col("detail", Text, Rule.DELETED),
+    _col("accepted_at", UtcDateTime, Rule.DELETED),
+)
+"""Where `user` is null the concept is forgotten for everybody; else the row dies with the person."""
+
 suppressions = Table(
     "suppressions",
     metadata,

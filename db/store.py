@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool
 from db.errors import LetheError, StoreBusyError
 from db.schema import meta
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a test holds it equal to Alembic's own head."""
 
 BUSY_TIMEOUT_MS = 10_000
