@@ -173,8 +173,10 @@ def lesson(concept: Concept, probes: Iterable[Probe], judged: Iterable[JudgeProm
 class Forgetting(Protocol):
     """What a method made of a model: an adapter, a change of weights, a hook or a prompt. The model is as it was."""
 
-    facts: Mapping[str, int | float | str]
-    """Figures for the report, such as steps, seconds, trainable parameters, bytes."""
+    @property
+    def facts(self) -> Mapping[str, int | float | str]:
+        """Figures for the report, such as steps, seconds, trainable parameters, bytes."""
+        ...
 
     def applied(self, model: LanguageModel) -> AbstractContextManager[LanguageModel]:
         """Within the context, the model that has forgotten; after it the base answers bit for bit as before.
@@ -195,7 +197,10 @@ class Storable(Forgetting, Protocol):
 class ConceptUnlearner(Protocol):
     """One way to forget. The same model, lesson, seed, device and thread count give the same forgetting."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """As reports name it."""
+        ...
 
     def fit(self, model: LanguageModel, lesson: Lesson, *, seed: int, progress: Progress = quiet) -> Forgetting:
         """Learn how to forget; weights of `model` are the same before and after, bit for bit."""
