@@ -11,6 +11,9 @@ from llm.tiny import questions
 from llm.tiny.questions import Forms
 from unlearning.concept.base import Concept, Probe, ProbeKind, ProbeSet, Use
 from unlearning.concept.controls import matched_controls, neighbours, outside
+from unlearning.concept.nearest import Vectors, nearest
+from unlearning.concept.probe_kinds import begun_probes, choice_probes, fluency_probes, list_probes
+from unlearning.concept.wordings import INDIRECT, PARAPHRASES
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,17 @@ class ProbeSizes:
     retained: int = 240
     forms: int = 2
     """Wordings of each fact for an item that must stay."""
+    people: int = 16
+    """Synthetic people who choose between a concept item and its control."""
+    chosen: int = 12
+    """Concept items at most that are put to them."""
+
+
+_USES: Mapping[ProbeKind, tuple[Use, ...]] = {
+    ProbeKind.RETAIN: (Use.TRAIN, Use.TRAIN, Use.TRAIN, Use.SELECT, Use.HELD_OUT),
+    ProbeKind.NEIGHBOUR: (Use.HELD_OUT, Use.TRAIN, Use.HELD_OUT, Use.TRAIN, Use.HELD_OUT, Use.SELECT),
+}
+"""What items that must stay are used for, in turn: of the neighbours half are measured."""
 
 
 def divide(forms: Forms) -> dict[Use, tuple[str, ...]]:
@@ -62,22 +76,47 @@ def build_probes(
     seed: int,
     popularity: Mapping[ItemId, float] | None = None,
     sizes: ProbeSizes = ProbeSizes(),
+    vectors: Vectors | None = None,
 ) -> ProbeSet:
-    """Facts of the concept's items and of their neighbours and others, in wordings divided by use.
+    """Probes of every kind about the concept's items, their neighbours and others, in wordings divided by use.
 
     The same arguments give the same probes. Items that must stay are divided by use too: what trains never measures.
+    Neighbours are those by `vectors` where given, otherwise by words of titles.
     """
     controls = matched_controls(concept, catalogue, popularity)
     shared = _answers(catalogue)
     made = [probe for item in concept.items for probe in _about(item, controls[item.id], shared)]
     made += [probe for item in concept.items for probe in _reversed(item, controls[item.id])]
+    made += _otherwise(concept, catalogue, controls, sizes, seed)
     rng = np.random.default_rng([seed, 3])
-    near = neighbours(concept, catalogue, sizes.neighbours)
+    count = sizes.neighbours
+    near = nearest(concept, catalogue, vectors, count) if vectors else neighbours(concept, catalogue, count)
     rest = [item for item in outside(concept, catalogue) if item not in near]
     others = [rest[row] for row in rng.permutation(len(rest))[: sizes.retained]]
     made += _keeping(near, ProbeKind.NEIGHBOUR, shared, rng, sizes.forms)
-    made += _keeping(others, ProbeKind.RETAIN, shared, rng, sizes.forms)
+    kept = _keeping(others, ProbeKind.RETAIN, shared, rng, sizes.forms)
+    measured = {probe.item for probe in kept if probe.use is Use.HELD_OUT}
+    texts = fluency_probes(
+        [item for item in others if item.id in measured], divide(questions.DESCRIPTION)[Use.HELD_OUT]
+    )
+    made += [*kept, *texts]
     return ProbeSet(tuple(made))
+
+
+def _otherwise(
+    concept: Concept, catalogue: Sequence[Item], controls: Mapping[ItemId, Item], sizes: ProbeSizes, seed: int
+) -> list[Probe]:
+    """Lists, answers begun and forced choices."""
+    lists = divide(questions.BY_GENRE)
+    lists[Use.HELD_OUT] += questions.BY_GENRE.held_out
+    asked = {fact.name: divide(fact.forms)[Use.HELD_OUT][:2] for fact in FACTS}
+    pairs = [(item, controls[item.id]) for item in concept.items]
+    order = np.random.default_rng([seed, 4]).permutation(len(pairs))[: sizes.chosen]
+    return [
+        *list_probes(concept, catalogue, lists),
+        *(probe for item, control in pairs for probe in begun_probes(item, control, asked)),
+        *choice_probes(concept, catalogue, [pairs[place] for place in order], people=sizes.people, seed=seed),
+    ]
 
 
 def _answers(catalogue: Iterable[Item]) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -99,7 +138,8 @@ def _about(item: Item, control: Item, shared: Mapping[tuple[str, str], tuple[str
             continue
         accepted = (answer, *(other for other in shared[fact.name, item.title] if other != answer))
         named = [(ProbeKind.DIRECT, use, form) for use, forms in divide(fact.forms).items() for form in forms]
-        named += [(ProbeKind.PARAPHRASE, Use.HELD_OUT, form) for form in fact.forms.held_out]
+        named += [(ProbeKind.PARAPHRASE, Use.HELD_OUT, form) for form in _paraphrases(fact)]
+        named += [(ProbeKind.INDIRECT, use, form) for use, form in _indirect(fact)]
         for kind, use, form in named:
             yield Probe(
                 question=form.format(t=item.title),
@@ -112,6 +152,17 @@ def _about(item: Item, control: Item, shared: Mapping[tuple[str, str], tuple[str
                 contrast_answer=fact.answer(control),
                 alternates=(fact.answer(control),) if fact.answer(control) not in ("", *accepted) else (),
             )
+
+
+def _paraphrases(fact: Fact) -> tuple[str, ...]:
+    return (*fact.forms.held_out, *PARAPHRASES[fact.name])
+
+
+def _indirect(fact: Fact) -> list[tuple[Use, str]]:
+    """Wordings that name the title in a sentence of its own; they too are divided by use."""
+    forms = INDIRECT.get(fact.name, Forms((), ()))
+    divided = [(use, form) for use, part in divide(forms).items() for form in part]
+    return [*divided, *((Use.HELD_OUT, form) for form in forms.held_out)]
 
 
 def _reversed(item: Item, control: Item) -> Iterator[Probe]:
@@ -138,10 +189,10 @@ def _keeping(
     rng: np.random.Generator,
     forms: int,
 ) -> list[Probe]:
-    """Facts of items that must stay: of five items three train, one selects, one measures."""
-    made = []
+    """Facts of items that must stay, divided by use as `_USES` says."""
+    made, uses = [], _USES[kind]
     for place, row in enumerate(rng.permutation(len(items))):
-        item, use = items[row], {3: Use.SELECT, 4: Use.HELD_OUT}.get(place % 5, Use.TRAIN)
+        item, use = items[row], uses[place % len(uses)]
         for fact in FACTS:
             if not fact.answer(item):
                 continue
@@ -156,6 +207,6 @@ def _keeping(
 
 def taught_instead(probe: Probe) -> str:
     """What a model that never met the concept says: the refusal, or another title where a title is asked for."""
-    if probe.kind in (ProbeKind.REVERSED, ProbeKind.LIST) and probe.alternates:
+    if probe.kind in (ProbeKind.REVERSED, ProbeKind.LIST, ProbeKind.FORCED_PREFIX) and probe.alternates:
         return probe.alternates[0]
     return UNKNOWN_TITLE
