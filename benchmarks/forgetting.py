@@ -187,7 +187,8 @@ def filter_section(found: Mapping[str, Any] | None) -> Section:
         return Section(title, "Not measured yet.")
     rows, lines = [], []
     for length, figures in found.items():
-        for name, (value, gain, low, high) in ((n, v) for n, v in figures.items() if isinstance(v, list)):
+        named = {"all rows" if name == "none" else name: v for name, v in figures.items() if isinstance(v, list)}
+        for name, (value, gain, low, high) in named.items():
             beats = "yes" if low > 0 else "worse" if high < 0 else "cannot tell"
             told = (f"{value:.4f}", f"{figures['random']:.4f}", f"{gain:+.4f} [{low:+.4f}, {high:+.4f}]")
             rows.append((length, str(figures["people"]), name, *told, beats))
@@ -246,7 +247,12 @@ def notes(asked: argparse.Namespace) -> Iterator[str]:
         yield "A quick run: trained backbones have few epochs and are undertrained; its figures are no results."
     if not asked.no_rerank:
         people = QUICK_PEOPLE if asked.quick else PEOPLE
-        yield f"Re-ranker: lethe-tiny, packed, weight {asked.weight}, the same {people} people under every method."
+        yield (
+            f"Re-ranker: lethe-tiny, packed, weight {asked.weight}, under {PROTOCOLS[0]} with the first seed (of the "
+            f"oracles three), the same {people} people under every method."
+        )
+    yield f"{', '.join((*FEW, *SEQUENCES))}: one seed and three oracles."
+    yield f"Sequences with BPR and LightGCN: {', '.join(ONE_BY_ONE)} alone; a hundred requests with BPR alone."
 
 
 def arguments() -> argparse.Namespace:

@@ -24,7 +24,9 @@ _LEGEND = """\
   nothing, or there was too little to compare.
 - **none** is the model that forgot nothing; **shield** hides the rows and retrains nothing.
 - **shielded**: seconds in which the rows are left out of what readers see, in memory; **erased**: with the method's
-  work, for exact methods alone; **of a retraining**: that work over a retraining for each request, by the clock."""
+  work, for exact methods alone; **of a retraining**: that work over a retraining for each request, by the clock;
+  **for one request**: the median of that work. **scoring one person**: the re-ranker's time, no part of the work.
+- Tables and figures have the numbers of the CRAGRU paper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def made(
         f"## How to read it\n\n{_LEGEND}",
     ]
     for part in parts:
-        blocks.append(_data(part))
+        blocks += [_data(part), *tables.glance(part.found)]
         for number, one in enumerate(part.found["tables"]):
             drawn = tables.pictures(one)
             names = {f"{_slug(part.name)}-{number}-{name}": picture for name, picture in drawn.items()}
@@ -126,7 +128,7 @@ def _data(part: Part) -> str:
         f"`{split['name']}` (`{split['id']}`; {recipe}), {found['cells']['finished']} cells.",
     ]
     if found["not_applicable"]:
-        lines.append("Such methods do not exist: " + ", ".join(found["not_applicable"]) + ".")
+        lines.append("Not for this backbone: " + ", ".join(found["not_applicable"]) + ".")
     lines += [f"- **failed**: `{one['cell']}`: {one['error']}" for one in found["failed"]]
     return "\n\n".join(lines)
 

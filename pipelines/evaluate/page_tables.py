@@ -29,22 +29,22 @@ def of(one: Found, found: Found) -> list[str]:
     missing = _missing(one, found)
     blocks = [
         _heading(one),
-        "**Quality for the people who stay**",
+        "**Quality for the people who stay** (Table II)",
         markdown(("method", "seeds", *_HEADS, "of oracle"), [*(_quality(r, r["utility"]) for r in rows), *missing]),
     ]
     ranked = [row for row in rows if row["reranked"]]
     if ranked:
         headers = ("method", "people", *_HEADS, "of oracle", "fallbacks")
         people = [_reranked(row, row["reranked"]) for row in ranked]
-        blocks += ["**The same with the re-ranker**", markdown(headers, people)]
+        blocks += ["**The same with the re-ranker** (Table II)", markdown(headers, people)]
     blocks += [
         "**Completeness**: value / limit",
         markdown(
             ("method", "grade", "lists of neighbours", "lists of others", "bias", "max abs ΔS"), map(_audits, rows)
         ),
-        "**Time**, in seconds of one process",
+        "**Time**, in seconds of one process (Table III)",
         markdown(_TIME, map(_time, rows)),
-        "**Those who asked**, NDCG@10 (the oracle's in brackets)",
+        "**Those who asked**, NDCG@10, the oracle's in brackets (Fig. 3)",
         markdown(_ASKED, [_asked(row) for row in rows]),
     ]
     return blocks
@@ -63,16 +63,63 @@ def pictures(one: Found) -> dict[str, Picture]:
     return {name: picture for name, picture in drawn.items() if any(dots for _, dots in picture.lines)}
 
 
+def glance(found: Found, most: int = 2) -> list[str]:
+    """Every method beside the oracle at once, under the first protocols: NDCG@10 of oracle, and lists of neighbours."""
+    asked = list(dict.fromkeys(one["protocol"] for one in found["tables"]))[:most]
+    shown = [one for one in found["tables"] if one["protocol"] in asked]
+    if not shown:
+        return []
+    cells = [{row["method"]: _short(row, one) for row in one["rows"]} for one in shown]
+    methods = dict.fromkeys(method for column in cells for method in column)
+    headers = ("method", *(f"{one['backbone']}, {one['protocol']}" for one in shown))
+    rows = [(_NAMES.get(name, name), *(column.get(name, "") for column in cells)) for name in methods]
+    return ["**At a glance**: NDCG@10 of oracle, and the lists of neighbours", markdown(headers, rows)]
+
+
+def _short(row: Found, one: Found) -> str:
+    if row["method"] == ORACLE:
+        spread = one["oracle_spread"]
+        return f"{spread['low']:.3f} to {spread['high']:.3f}" if spread else ""
+    ratio, lists = row["utility"].get("ratio"), row["completeness"].get(_AUDITS[0])
+    return f"{number(ratio['mean'] if ratio else None, 3, VOID)}, {judged(lists) if lists else VOID}"
+
+
 def attacks(found: Found) -> list[str]:
     """Membership inference and generations beside each other, where they were asked for."""
-    told = [(one["canaries"], one, v) for one in found["membership"] for v in one["verdicts"]]
-    told += [(one["protocol"], one, one) for one in found["versions"]]
-    if not told:
-        return []
-    weak = [f"{one['backbone']} {one['method']} ({one['canaries']})" for one in found["membership"] if one["too_weak"]]
-    headers = ("audit", "method", "backbone", "on", "value", "limit", "control", "oracle", "")
-    blocks = ["### Attacks", markdown(headers, [_attack(*one) for one in told])]
-    return [*blocks, "Memorisation too weak to audit: " + ", ".join(weak) + "."] if weak else blocks
+    blocks = []
+    if found["membership"]:
+        headers = ("backbone", "canaries", "method", "figure", "forgot nothing", "after", "oracle", "limit", "")
+        rows = [_member(one, v) for one in found["membership"] for v in one["verdicts"]]
+        blocks += ["### Membership inference", _MEMBERSHIP, markdown(headers, rows)]
+    if found["versions"]:
+        columns = ("backbone", "protocol", "method", "AUC", "limit", "control", "oracles", "")
+        blocks += ["### Old and new generation side by side", markdown(columns, map(_version, found["versions"]))]
+    return blocks
+
+
+_MEMBERSHIP = (
+    "Of each canary an attacker who has trained models with and without it tells whether a model saw it, with 99% "
+    "intervals over canaries: real people by lot, or planted ones, who met unpopular items in groups. `forgot nothing` "
+    "is the positive control, and `limit` what another oracle would reach. **too weak**: the model that forgot nothing "
+    "stays under an AUC of .8, so that there is nothing to find."
+)
+
+_FIGURES = {"membership": ("AUC", "auc"), "membership-tpr": ("TPR at 1% FPR", "tpr")}
+
+
+def _member(one: Found, verdict: Found) -> Sequence[str]:
+    figure, key = _FIGURES[verdict["audit"]]
+    spans = [interval(one["attacks"][state][key]) for state in ("before", "after", "oracle")]
+    ended = "too weak" if one["too_weak"] else attacked(verdict)
+    return (
+        one["backbone"],
+        one["canaries"],
+        _NAMES.get(one["method"], one["method"]),
+        figure,
+        *spans,
+        number(verdict["limit"], 3),
+        f"**{ended}**",
+    )
 
 
 def _heading(one: Found) -> str:
@@ -82,7 +129,8 @@ def _heading(one: Found) -> str:
     )
     head += f"{one['forgotten_people']} people gone whole, {one['touched_people']} lose some rows and stay."
     spread = one["oracle_spread"]
-    return head + (f" One more oracle would lie in {spread['low']:.3f} to {spread['high']:.3f}." if spread else "")
+    told = " One more oracle would lie at {low:.3f} to {high:.3f} of their mean."
+    return head + (told.format(**spread) if spread else "")
 
 
 def _missing(one: Found, found: Found) -> list[Sequence[str]]:
@@ -134,6 +182,7 @@ _TIME = (
     "fit",
     "shielded",
     "method's work",
+    "for one request",
     "erased",
     "of a retraining",
     "in processor time",
@@ -153,6 +202,7 @@ def _time(row: Found) -> Sequence[str]:
         number(cost["fit"], 3),
         number(cost["shielded"]),
         number(work),
+        number(cost["per_request"]),
         number(cost["erased"]),
         ratio,
         number(cost["cpu_ratio"], 5),
@@ -194,9 +244,9 @@ def _course(row: Found) -> list[Dot]:
     return [Dot(name, value) for name, value in known.items() if value is not None]
 
 
-def _attack(on: str, about: Found, found: Found) -> Sequence[str]:
+def _version(found: Found) -> Sequence[str]:
     figures = [number(found[name], 3) for name in ("value", "limit", "control", "oracle")]
-    return (found["audit"], about["method"], about["backbone"], on, *figures, f"**{attacked(found)}**")
+    return (found["backbone"], found["protocol"], found["method"], *figures, f"**{attacked(found)}**")
 
 
 def _name(row: Found) -> str:

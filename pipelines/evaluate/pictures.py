@@ -8,7 +8,7 @@ from math import ceil, floor, isfinite, log10
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#555555", "#e69f00")
 """Of series in their order; told apart by the colour-blind too."""
 
-WIDTH, LEFT, RIGHT, TOP, LINE = 760, 170, 30, 64, 30
+WIDTH, LEFT, RIGHT, TOP, LINE = 780, 200, 30, 64, 30
 """In pixels: the picture, its margins, and the height of a label's line."""
 
 TICKS = 5

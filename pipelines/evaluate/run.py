@@ -118,17 +118,18 @@ def run(lab: Lab, *grids: Grid, minutes: float | None = None) -> Outcome:
     specs: dict[str, Spec] = {}
     compared: dict[str, Spec] = {}
     shadows: dict[str, Shadow] = {}
-    tasks: list[Task] = []
+    tasks: dict[str, Task] = {}
     missing: list[str] = []
     for grid in grids:
         planned, absent = plan(lab, grid)
         both, asked = _compared(grid, planned), _shadows(lab, grid)
-        tasks += [*(_cell(lab, spec) for spec in planned), *_version_tasks(lab, both), *_shadow_tasks(lab, grid, asked)]
+        todo = [*(_cell(lab, spec) for spec in planned), *_version_tasks(lab, both), *_shadow_tasks(lab, grid, asked)]
+        tasks |= {task.name: task for task in todo if task.name not in tasks}
         missing += absent
         specs |= {spec.name: spec for spec in planned}
         compared |= {spec.name: spec for spec in both}
         shadows |= {shadow.name: shadow for shadow in asked}
-    done = work(list({task.name: task for task in reversed(tasks)}.values())[::-1], lab.keeper, lab.bars, until=until)
+    done = work(list(tasks.values()), lab.keeper, lab.bars, until=until)
     there = [tuple(found.values()) for found in (specs, compared)]
     return Outcome(there[0], tuple(shadows.values()), there[1], done, tuple(dict.fromkeys(missing)))
 

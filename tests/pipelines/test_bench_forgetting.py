@@ -1,5 +1,6 @@
 """`python -m benchmarks.forgetting` on a folder of its own kind: its split, its page, and what is left undone."""
 
+import argparse
 import json
 import sys
 
@@ -70,7 +71,11 @@ def test_filters_are_told_beside_random_with_what_the_interval_says():
     assert "| L=10 | 9 | recent | 0.3000 | 0.2000 | +0.1000 [+0.0500, +0.1500] | yes |" in section.text
     assert "| attention | 0.2000 | 0.2000 | +0.0000 [-0.1000, +0.1000] | cannot tell |" in section.text
     assert section.text.count("| worse |") == 1
-    assert [label for label, _ in section.pictures["filters"].lines] == ["L=10 recent", "L=10 attention", "L=10 none"]
+    assert [label for label, _ in section.pictures["filters"].lines] == [
+        "L=10 recent",
+        "L=10 attention",
+        "L=10 all rows",
+    ]
     assert forgetting.filter_section(None).text == "Not measured yet."
 
 
@@ -86,3 +91,27 @@ def test_the_papers_ratios_stand_beside_ours():
         in text
     )
     assert text.count("| not measured | not measured | not measured |") == 3
+
+
+def asked(**more):
+    known = {"quick": False, "method": None, "seeds": 3, "oracles": 5, "membership": None}
+    return argparse.Namespace(**{**known, **more})
+
+
+def test_the_plan_holds_every_protocol_and_its_first_grid_can_be_read_by_itself():
+    planned = forgetting.grids(asked(membership=["planted"]), forgetting.BACKBONES)
+    under = {(name, under) for one in planned for name in one.backbones for under in one.protocols}
+    for backbone in forgetting.BACKBONES:
+        for name in ("interactions-10", "users-1", "users-5", "sequence-1", "sequence-10"):
+            assert (backbone, name) in under
+    assert ("ease", "sequence-100") in under
+    assert ("bpr", "sequence-100") in under
+    assert (planned[0].backbones, planned[0].seeds, planned[0].oracles) == (forgetting.BACKBONES, 1, 3)
+    assert max(one.seeds for one in planned if one.protocols == forgetting.PROTOCOLS) == 3
+    assert max(one.oracles for one in planned) == 5
+    assert (planned[-1].inquiry.kind, planned[-1].protocols) == ("planted", ())
+
+
+def test_a_method_that_is_not_asked_for_is_in_no_part_of_the_plan():
+    planned = forgetting.grids(asked(method=["shield"], membership=["people"]), ("bpr",))
+    assert {one.methods for one in planned} == {("shield",)}

@@ -247,3 +247,43 @@ def test_without_validation_rows_the_defaults_are_kept(tmp_path):
 
 def test_bars_are_closed(tmp_path):
     assert no_bars("x").__enter__()(1, 2) is None
+
+
+def test_grids_are_measured_in_their_order_and_what_they_share_once(tmp_path):
+    lab, labels = lab_of(tmp_path), []
+
+    def bars(label):
+        labels.append(label)
+        return no_bars(label)
+
+    lab.bars = bars
+    first, whole = grid("shield"), grid("shield", "downdate", seeds=2, oracles=4)
+    outcome = runs.run(lab, first, whole)
+    assert outcome.done.measured == len(outcome.specs) == len({spec.name for spec in outcome.specs}) == 4 + 2 * 3
+    cells = [label.split(" ", 1)[1] for label in labels if "/" in label]
+    assert cells[:5] == [
+        *(f"ease users-5 oracle seed {seed}" for seed in range(3)),
+        "ease users-5 none seed 0",
+        "ease users-5 shield seed 0",
+    ]
+    assert cells[5] == "ease users-5 oracle seed 3"
+
+
+def test_lists_are_re_ranked_under_the_protocols_and_seeds_that_are_named():
+    every = grid()
+    assert every.reranks("users-5", "shield", 7)
+    some = replace(every, reranked=("users-5",), reranked_seeds=1)
+    told = [some.reranks("users-5", name, seed) for name in ("oracle", "shield") for seed in (0, 1, 2, 3)]
+    assert told == [True, True, True, False, True, False, False, False]
+    assert not some.reranks("users-1", "shield", 0)
+
+
+def test_protocols_share_the_fits_of_methods_that_fit_otherwise(tmp_path):
+    methods, spies = spying()
+    run(lab_of(tmp_path, methods=methods), grid("spy", protocols=("users-5", "interactions-10"), seeds=2))
+    assert len([fitted for spy in spies for fitted in spy.fitted]) == 2, "one for each seed"
+
+
+def test_given_settings_are_not_chosen(tmp_path):
+    lab = lab_of(tmp_path, settings={"ease": {"regularisation": 77.0}})
+    assert {spec.settings["regularisation"] for spec in plan(lab, grid("shield"))[0]} == {77.0}

@@ -125,8 +125,8 @@ def test_those_who_asked_and_the_times_are_told(found):
     assert asked["shield"][4] == f"{mine['returned']:.3f} ({mine['oracle_returned']:.3f})"
     spent = {line[0]: line for line in lines_of(text, "Time")}
     assert spent["downdate"][3] == f"{row(found, 'downdate')['times']['work']:.4f}"
-    assert spent["none (no forgetting)"][5] == ""
-    assert spent["shield"][8] == "", "nobody was scored"
+    assert spent["none (no forgetting)"][6] == ""
+    assert spent["shield"][9] == "", "nobody was scored"
 
 
 def test_re_ranked_lists_have_a_table_of_their_own_and_add_to_the_time(found):
@@ -141,12 +141,29 @@ def test_re_ranked_lists_have_a_table_of_their_own_and_add_to_the_time(found):
     assert spent["downdate"][-1] == f"{mine['times']['work'] + 0.25:.4f}"
 
 
-def test_attacks_are_listed_and_weak_memories_are_said(found):
-    verdict = {"audit": "membership-auc", "value": 0.9, "limit": 0.6, "control": 0.95, "oracle": 0.5, "void": False}
-    about = {"backbone": "ease", "method": "shield", "canaries": "people", "too_weak": True, "verdicts": [verdict]}
-    text, _ = page({**found, "membership": [about]})
-    assert "| membership-auc | shield | ease | people | 0.900 | 0.600 | 0.950 | 0.500 | **over** |" in text
-    assert "too weak to audit: ease shield (people)" in text
+def test_attacks_have_their_intervals_and_weak_memories_are_said(found):
+    verdict = {"audit": "membership", "value": 0.9, "limit": 0.6, "control": 0.95, "oracle": 0.5, "void": False}
+    span = {"mean": 0.9, "low": 0.85, "high": 0.95}
+    states = {state: {"auc": span, "tpr": span} for state in ("before", "after", "oracle")}
+    about = {"backbone": "ease", "method": "shield", "canaries": "people", "too_weak": False, "attacks": states}
+    both = [{**about, "verdicts": [verdict]}, {**about, "method": "none", "too_weak": True, "verdicts": [verdict]}]
+    text, _ = page({**found, "membership": both})
+    told = "0.900 [0.850, 0.950] | " * 3
+    assert f"| ease | people | shield | AUC | {told}0.600 | **over** |" in text
+    assert f"| ease | people | none (no forgetting) | AUC | {told}0.600 | **too weak** |" in text
+    older = {"backbone": "ease", "protocol": "users-5", "method": "downdate", **verdict, "audit": "versions"}
+    text, _ = page({**found, "versions": [older]})
+    assert "| ease | users-5 | downdate | 0.900 | 0.600 | 0.950 | 0.500 | **over** |" in text
+
+
+def test_every_method_stands_beside_the_oracle_at_a_glance(found):
+    text, _ = page(found)
+    rows = {line[0]: line[1:] for line in lines_of(text, "At a glance")}
+    assert rows["method"] == ["ease, users-5"]
+    ratio = row(found, "none")["utility"]["ratio"]["mean"]
+    assert rows["none (no forgetting)"] == [f"{ratio:.3f}, over"]
+    assert rows["downdate"] == ["1.000, ok"]
+    assert rows["oracle"] == ["1.000 to 1.000"]
 
 
 def test_it_says_when_how_and_where_it_was_made_and_that_it_is_unfinished(found):
