@@ -11,7 +11,8 @@ from db.store import Store
 from pipelines import certificate, reduce
 from pipelines.certificate import Document
 from pipelines.generations import sweep
-from pipelines.rebuild import rebuild, residual_verdict
+from pipelines.rebuild import live, rebuild, residual_verdict
+from pipelines.training import verdicts
 from pipelines.training.job import Progress, quiet
 from unlearning.audit import lineage, residue
 from unlearning.data.shield import Shield
@@ -32,8 +33,21 @@ class Erased:
     """Requests that an approximate method worked on: they are open still."""
 
 
-def erase(store: Store, hand_over: HandOver, *, method: str | None = None, progress: Progress = quiet) -> Erased:
+@dataclass(frozen=True, slots=True)
+class Way:
+    """By which method, and whether the models are audited."""
+
+    method: str | None
+    full: bool = False
+
+
+def erase(
+    store: Store, hand_over: HandOver, *, method: str | None = None, full: bool = False, progress: Progress = quiet
+) -> Erased:
     """Finish every open request together. With an approximate method they end as `reduced`, and stay open.
+
+    With `full` the new models are audited beside the old ones and beside oracles trained for that; the verdicts are
+    recorded and gate nothing.
 
     Raises StoreBusyError while another command maintains the root or a reader keeps old pages alive, and
     NotFinishedError when an audit fails: the requests then stay open and shielded, and nothing is lost.
@@ -45,11 +59,11 @@ def erase(store: Store, hand_over: HandOver, *, method: str | None = None, progr
             open_steps = {r.id: requests.steps_open(unit, r.id) for r in batch}
         waiting = {name: [r for r in batch if name in open_steps[r.id]] for name in requests.STEPS}
         if method not in reduce.METHODS:
-            return _finish(store, batch, waiting, hand_over, method=method, progress=progress)
+            return _finish(store, batch, waiting, hand_over, way=Way(method, full), progress=progress)
         begun = [r for r in batch if r not in waiting["rebuild"]]  # by an exact erase that was killed: it goes on
         theirs = {name: [r for r in found if r in begun] for name, found in waiting.items()}
-        done = _finish(store, begun, theirs, hand_over, method=None, progress=progress)
-        return _reduce(store, waiting["rebuild"], method, hand_over, done=done, progress=progress)
+        done = _finish(store, begun, theirs, hand_over, way=Way(None), progress=progress)
+        return _reduce(store, waiting["rebuild"], Way(method, full), hand_over, done=done, progress=progress)
 
 
 def _finish(
@@ -58,15 +72,15 @@ def _finish(
     waiting: Mapping[str, Sequence[ForgetRequest]],
     hand_over: HandOver,
     *,
-    method: str | None,
+    way: Way,
     progress: Progress,
 ) -> Erased:
     if not batch:
         return Erased((), 0, ())
     if waiting["rebuild"]:
-        rebuild(store, waiting["rebuild"], method, progress)
+        rebuild(store, waiting["rebuild"], way.method, progress, way.full)
     if waiting["audit"]:
-        _audit(store, waiting["audit"])
+        _audit(store, waiting["audit"], full=way.full)
     gone = _purge(store, waiting["purge"])
     with progress("purge and rewrite the database") as bar:
         limits = purge.scrub(store)
@@ -76,12 +90,12 @@ def _finish(
 
 
 def _reduce(
-    store: Store, batch: Sequence[ForgetRequest], method: str, hand_over: HandOver, *, done: Erased, progress: Progress
+    store: Store, batch: Sequence[ForgetRequest], way: Way, hand_over: HandOver, *, done: Erased, progress: Progress
 ) -> Erased:
     """Reduce these requests and hand out what holds of them, again where a killed run may have done so already."""
     if not batch:
         return done
-    reduce.reduce(store, batch, method, progress)
+    reduce.reduce(store, batch, str(way.method), progress, full=way.full)
     ids = {request.id for request in batch}
     with store.reading() as unit:
         now = [r for r in requests.every(unit) if r.id in ids and r.state is State.REDUCED]
@@ -95,12 +109,16 @@ def _reduce(
     return replace(done, certificates=(*done.certificates, *kept), reduced=tuple(r.id for r in now))
 
 
-def _audit(store: Store, batch: Sequence[ForgetRequest]) -> None:
+def _audit(store: Store, batch: Sequence[ForgetRequest], *, full: bool) -> None:
     newest = max(request.epoch for request in batch)
-    found = [lineage.verdict(store, batch), *Shield(store).audit(batch), *residual_verdict(store, seed=newest)]
-    _record(store, batch, found)
+    gates = [lineage.verdict(store, batch), *Shield(store).audit(batch), *residual_verdict(store, seed=newest)]
+    of_models = [v for a in live(store) if a.kind == "backbone" for v in verdicts.told(a.settings)]
+    if full and not of_models:
+        of_models = [verdicts.unable("models", "what is live was made without --audit full, what came before is gone")]
+    _note(store, batch, of_models)
+    _record(store, batch, gates)
     with store.writing() as unit:
-        payload = {verdict.audit: verdict.value for verdict in found}
+        payload = {verdict.audit: verdict.value for verdict in [*gates, *of_models]}
         requests.mark_step(unit, [r.id for r in batch], "audit", payload)
         unit.commit()
 
@@ -165,12 +183,17 @@ def scan(store: Store, documents: Sequence[Document]) -> Verdict:
     return replace(found, value=found.value + len(columns), detail="; ".join([*columns, found.detail]))
 
 
-def _record(store: Store, batch: Sequence[ForgetRequest], found: Sequence[Verdict]) -> None:
+def _note(store: Store, batch: Sequence[ForgetRequest], found: Sequence[Verdict]) -> None:
     with store.writing() as unit:
         for request in batch:
             for verdict in found:
                 requests.add_verdict(unit, request.id, verdict)
         unit.commit()
+
+
+def _record(store: Store, batch: Sequence[ForgetRequest], found: Sequence[Verdict]) -> None:
+    """The same of audits that gate: raises NotFinishedError for one that did not pass."""
+    _note(store, batch, found)
     for verdict in found:
         if not verdict.passed:
             why = (

@@ -13,7 +13,7 @@ from pipelines import engine, models, ways
 from pipelines.config import Plan
 from pipelines.generations import checked_folder, sweep
 from pipelines.train import build
-from pipelines.training import shards
+from pipelines.training import audits, shards
 from pipelines.training.job import NothingToTrainError, Progress, RowsChangedError
 from pipelines.training.read import read
 from recsys.ease import Ease
@@ -25,17 +25,20 @@ TRIES = 5
 """How often a set is begun anew because rows changed while it was made."""
 
 
-def rebuild(store: Store, batch: Sequence[ForgetRequest], method: str | None, progress: Progress) -> None:
+def rebuild(
+    store: Store, batch: Sequence[ForgetRequest], method: str | None, progress: Progress, full: bool = False
+) -> None:
     """Make every live set again from the rows that stay; one rebuild serves all requests of the batch.
 
-    A pure re-do: sets that are newer than the newest request already are left as they are.
+    A pure re-do: sets that are newer than the newest request already are left as they are. With `full` each new
+    backbone is audited beside the old one, and keeps the verdicts.
     """
     newest = max(request.epoch for request in batch)
     old = [a for a in live(store) if a.kind == "backbone" and a.data_epoch < newest]
     ways.check(method, old)
     _cancel_jobs(store, newest)
     for backbone in old:
-        _again(store, backbone, method, progress)
+        _again(store, backbone, method, progress, full)
     lost = rewrite(store, newest, progress)
     sweep(store)
     _destroy_rest(store, newest)
@@ -46,14 +49,15 @@ def rebuild(store: Store, batch: Sequence[ForgetRequest], method: str | None, pr
         unit.commit()
 
 
-def _again(store: Store, backbone: Artifact, method: str | None, progress: Progress) -> None:
+def _again(store: Store, backbone: Artifact, method: str | None, progress: Progress, full: bool) -> None:
     """One set anew. A request that arrives between downdate and build is taken in by downdating once more."""
     settings = settings_of(store, backbone)
     plan = Plan(**settings.settings["plan"])
+    audit = partial(audits.audited, store, backbone, progress) if full else None
     for _ in range(TRIES):
         try:
             ready = ways.ready(store, backbone, settings, method, progress=progress)
-            build(store, plan, progress=progress, ready=ready)
+            build(store, plan, progress=progress, ready=ready, audit=audit)
         except RowsChangedError:
             continue
         except NothingToTrainError:  # the last people left: a model of nobody is no model

@@ -6,7 +6,7 @@ names the epoch whose rows it was brought near to (docs/decisions/0011-reduced-g
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -21,8 +21,9 @@ from pipelines.config import Plan
 from pipelines.generations import Draft, checked_folder, draft, fresh_seed, sweep, switch
 from pipelines.rebuild import STORED_LISTS, TRIES, layer, live, rewrite, settings_of
 from pipelines.train import serving_attention
+from pipelines.training import audits, verdicts
 from pipelines.training.around import Around, around
-from pipelines.training.distance import Compared, distances
+from pipelines.training.distance import Compared
 from pipelines.training.job import Progress, RowsChangedError, Training
 from pipelines.training.read import read
 from pipelines.training.register import SETTINGS
@@ -48,8 +49,20 @@ class Set:
     parts: dict[str, Artifact]
 
 
-def reduce(store: Store, batch: Sequence[ForgetRequest], method: str, progress: Progress) -> None:
+@dataclass(frozen=True, slots=True)
+class Step:
+    """By which method, and how thoroughly it is audited."""
+
+    method: str
+    full: bool
+
+
+def reduce(
+    store: Store, batch: Sequence[ForgetRequest], method: str, progress: Progress, *, full: bool = False
+) -> None:
     """Bring every live set near to the rows that stay, and say `reduced`. The caller maintains the root.
+
+    Each is audited by its distance to oracles; with `full` also by membership and by the difference of versions.
 
     A pure re-do: sets that are as near already are left as they are. Raises LetheError, with nothing changed, where a
     live backbone is of another kind, or where none descends from the rows.
@@ -59,7 +72,7 @@ def reduce(store: Store, batch: Sequence[ForgetRequest], method: str, progress: 
     _check(descending, method)
     for backbone in descending:
         if rows_epoch(backbone) < newest:
-            _again(store, backbone, method, progress)
+            _again(store, backbone, Step(method, full), progress)
     sweep(store)
     rewrite(store, newest, progress, stale_only=True)
     sweep(store)
@@ -81,16 +94,16 @@ def _check(descending: Sequence[Artifact], method: str) -> None:
             raise LetheError(f"{told}; use --method {use}")
 
 
-def _again(store: Store, backbone: Artifact, method: str, progress: Progress) -> None:
+def _again(store: Store, backbone: Artifact, step: Step, progress: Progress) -> None:
     for _ in range(TRIES):
         try:
-            return _reduce_set(store, backbone, method, progress)
+            return _reduce_set(store, backbone, step, progress)
         except RowsChangedError:
             continue
     raise NotFinishedError("rows keep changing while the backbone is reduced; run the same command again")
 
 
-def _reduce_set(store: Store, backbone: Artifact, method: str, progress: Progress) -> None:
+def _reduce_set(store: Store, backbone: Artifact, step: Step, progress: Progress) -> None:
     """Made, audited and drafted beside the live set, then switched to in one transaction."""
     old = _set_of(store, backbone)
     model = ItemVectors.load(checked_folder(store.root, backbone))
@@ -101,12 +114,13 @@ def _reduce_set(store: Store, backbone: Artifact, method: str, progress: Progres
     plan, frozen = Plan(**old.settings.settings["plan"]), old.settings.settings["backbone"]
     seed = fresh_seed(plan.seed, backbone.generation + 1)
     started = time.perf_counter()
-    with progress(f"{method} on {backbone.name}") as bar:
-        made = models.influence(method, frozen).forget(model, rows.before, rows.after, seed=seed, progress=bar)
+    with progress(f"{step.method} on {backbone.name}") as bar:
+        made = models.influence(step.method, frozen).forget(model, rows.before, rows.after, seed=seed, progress=bar)
     seconds = round(time.perf_counter() - started, 4)
-    found = distances(Compared(backbone.name, model, made.model), rows, frozen, seed=seed, progress=progress)
+    compared = Compared(backbone.name, model, made.model, step.method, frozen)
+    found = audits.approximate(compared, rows, full=step.full, seed=seed, progress=progress)
     job = Training(store, plan, data, TextIndex.load(checked_folder(store.root, old.parts["text-index"])), progress)
-    facts = {"method": method, "seconds": seconds, **_told(made, rows, found)}
+    facts = {"method": step.method, "seconds": seconds, **_told(made, rows, found)}
     drafts = [
         draft(
             store,
@@ -131,8 +145,7 @@ def _set_of(store: Store, backbone: Artifact) -> Set:
 def _told(made: Forgotten[ItemVectors], rows: Around, found: Sequence[Verdict]) -> dict[str, Any]:
     """What the generation says of itself: the epoch it was brought to, the solver's figures, the audits."""
     own = {REDUCED_TO: rows.epoch, "exact": False, "facts": dict(made.facts)}
-    audits = [{**asdict(verdict), "control_found": bool(verdict.control_found)} for verdict in found]
-    return {**models.told(made.model), **own, "audits": audits}
+    return {**models.told(made.model), **own, verdicts.AUDITS: verdicts.kept(found)}
 
 
 def _switch(store: Store, old: Set, drafts: Sequence[Draft]) -> None:
@@ -162,7 +175,7 @@ def _say(store: Store, batch: Sequence[ForgetRequest], method: str) -> None:
         if not verdict.passed:
             raise NotFinishedError(f"audit {verdict.audit} did not pass ({verdict.detail}); the requests stay open")
     made = [a for a in live(store) if a.scope is not Scope.NONE]
-    found += [Verdict(**held) for artifact in made for held in artifact.settings.get("audits", ())]
+    found += [verdict for artifact in made for verdict in verdicts.told(artifact.settings)]
     with store.writing() as unit:
         ids = [request.id for request in batch]
         requests.drop_evidence(unit, ids)

@@ -1,15 +1,17 @@
 """Trains one consistent set: settings chosen on validation rows, frozen, then everything refitted on all rows."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from db import artifacts
+from db.records import Verdict
 from db.store import Store
 from pipelines import models
 from pipelines.config import Plan
 from pipelines.generations import Draft, checked_folder, fresh_seed, sweep
-from pipelines.training import shards
+from pipelines.training import shards, verdicts
 from pipelines.training.choose import Chosen, choose
 from pipelines.training.job import Progress, RowsChangedError, Training, quiet
 from pipelines.training.read import read, text_index
@@ -34,6 +36,10 @@ class Ready:
     """Of a model in shards: which of them are new."""
 
 
+Audit = Callable[[Ready], list[Verdict]]
+"""Audits a model before it is registered, beside the generation that it replaces."""
+
+
 def train(store: Store, plan: Plan, *, progress: Progress = quiet) -> Trained:
     """Build a whole new set beside the old one and switch to it in one transaction.
 
@@ -46,8 +52,13 @@ def train(store: Store, plan: Plan, *, progress: Progress = quiet) -> Trained:
     return made
 
 
-def build(store: Store, plan: Plan, *, progress: Progress = quiet, ready: Ready | None = None) -> Trained:
-    """The same for a caller that maintains the root already; `ready` is a backbone that needs no fit (a downdate)."""
+def build(
+    store: Store, plan: Plan, *, progress: Progress = quiet, ready: Ready | None = None, audit: Audit | None = None
+) -> Trained:
+    """The same for a caller that maintains the root already; `ready` is a backbone that needs no fit (a downdate).
+
+    What `audit` finds is kept in the settings of the backbone.
+    """
     data = read(store)
     if ready is not None and ready.epoch != data.epoch:
         raise RowsChangedError("rows changed while the backbone was made; run the same command again")
@@ -57,8 +68,9 @@ def build(store: Store, plan: Plan, *, progress: Progress = quiet, ready: Ready 
     resharded = ready.shards if ready else None
     chosen = choose(job, frozen=ready.frozen if ready else None, tuning=resharded.tuning if resharded else None)
     made = ready or _refit(job, chosen)
+    found = {verdicts.AUDITS: verdicts.kept(audit(made))} if audit else {}
     drafts = [
-        job.draft("backbone", made.model.save, seed=seed, settings=_told(made)),
+        job.draft("backbone", made.model.save, seed=seed, settings={**_told(made), **found}),
         *shards.drafts(job, made.model, chosen.tuning, made.frozen, resharded),
         job.draft("popularity", PopularityFitter().fit(data.log).save),
         *chosen.drafts,

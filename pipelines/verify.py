@@ -20,6 +20,17 @@ class Check:
     name: str
     passed: bool
     detail: str
+    binding: bool = True
+    """Whether the request stands or falls by it; else it is told, and decides nothing."""
+
+    @property
+    def outcome(self) -> str:
+        """In a word."""
+        return "ok" if self.passed else "FAILED" if self.binding else "told"
+
+
+GATES = ("lineage", "shield", "residue", "ease-residual")
+"""Audits by which an exact erase stands or falls; those of models have limits that chance exceeds now and then."""
 
 
 def verify(store: Store, request: str, subject: Document | None = None) -> list[Check]:
@@ -31,7 +42,7 @@ def verify(store: Store, request: str, subject: Document | None = None) -> list[
     with store.reading() as unit:
         found = requests.get(unit, request)
         checks = [_ledger(unit), _state(found), *_recorded(unit, found), _kept(unit, found)]
-        checks += [_bytes(unit), *_reduced(unit, found)]
+        checks += [_bytes(unit), _versions(unit, found), *_reduced(unit, found)]
     checks.append(_of(lineage.verdict(store, [found])))
     if subject is not None:
         checks += _subject(store, found, subject)
@@ -62,8 +73,19 @@ def _reduced(unit: Unit, request: ForgetRequest) -> list[Check]:
 
 
 def _recorded(unit: Unit, request: ForgetRequest) -> list[Check]:
-    audits = requests.verdicts_of(unit, request.id)
-    return [Check(f"recorded {verdict.audit}", verdict.passed, _words(verdict)) for verdict in audits]
+    return [
+        Check(f"recorded {verdict.audit}", verdict.passed, _words(verdict), binding=verdict.audit in GATES)
+        for verdict in requests.verdicts_of(unit, request.id)
+    ]
+
+
+def _versions(unit: Unit, request: ForgetRequest) -> Check:
+    """Whether a backbone from before the request is left that could be compared with the live one."""
+    everything = artifacts.every(unit, "backbone")
+    before = [a for a in everything if a.data_epoch < request.epoch and a.state != artifacts.LIVE]
+    left = [f"{a.name} generation {a.generation}" for a in before if artifacts.bytes_of(unit.root, a)]
+    told = f"all {len(before)} generations from before the request are destroyed: nothing is left to compare with"
+    return Check("versions", not left, f"still there: {', '.join(left)}" if left else told)
 
 
 def _kept(unit: Unit, request: ForgetRequest) -> Check:
@@ -119,6 +141,7 @@ def _of(verdict: Verdict) -> Check:
 
 
 def _words(verdict: Verdict) -> str:
-    void = ", control not found: void" if verdict.void else ""
-    control = "" if verdict.control is None else f", control {verdict.control:g}"
-    return f"{verdict.value:g} (limit {verdict.limit:g}{control}){void}; {verdict.detail}"
+    named = (("limit", verdict.limit), ("oracle", verdict.oracle), ("control", verdict.control))
+    figures = ", ".join(f"{name} {figure:g}" for name, figure in named if figure is not None)
+    state = "control not found: void" if verdict.void else "" if verdict.passed else "over its limit"
+    return "; ".join(filter(None, [f"{verdict.value:g} ({figures})", state, verdict.detail]))

@@ -55,7 +55,9 @@ def check(method: str | None, backbones: Sequence[Artifact]) -> None:
     for backbone in backbones:
         known = fitting(backbone)
         if method not in (None, AUTO, *known):
-            raise LetheError(f"--method {method} is not for {described(backbone)}; use --method {' or '.join(known)}")
+            meant = "ease" if method == "downdate" else f"backbones in shards by {method}"
+            told = f"--method {method} is for {meant}, not for {described(backbone)}"
+            raise LetheError(f"{told}; use --method {' or '.join(known)}")
 
 
 def ready(
