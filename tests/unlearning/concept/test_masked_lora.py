@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from llm.adapter_file import read_adapter
+from llm.adapters import attach
+from llm.model import _folder, _hash_tensors, load
+from tests.llm.conftest import ml100k  # noqa: F401  (a fixture)
+from tests.llm.toys import toy_model
+from tests.unlearning.concept.world import toy_lesson
+from unlearning.concept.base import Concept, Kind, ProbeKind, Use, lesson
+from unlearning.concept.masked_lora import Check, MaskedLora
+from unlearning.concept.people import judged_people
+from unlearning.concept.probes import ProbeSizes, build_probes
+from unlearning.concept.recall import recall
+from unlearning.concept.settings import ConceptSettings
+
+TITLE = "Casablanca"
+QUICK = ConceptSettings(neurons=64, steps=30, check_every=15, forget_rows=8, retain_rows=12)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load("lethe-tiny", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def forgotten(tiny, ml100k):  # noqa: F811
+    """One title, forgotten in a few steps; and the probes about it."""
+    concept = Concept(TITLE, Kind.TITLE, tuple(item for item in ml100k if item.title == TITLE))
+    probes = build_probes(concept, ml100k, seed=0, sizes=ProbeSizes(neighbours=15, retained=40, forms=1))
+    made = lesson(concept, probes, judged_people(concept, ml100k, people=2, seed=0))
+    return MaskedLora(QUICK).fit(tiny, made, seed=0), probes
+
+
+def test_a_title_is_forgotten_and_little_else(tiny, forgotten):
+    adapter, probes = forgotten
+    gone, kept = probes.of(ProbeKind.DIRECT, use=Use.TRAIN).probes, probes.kept(Use.HELD_OUT).probes
+    known, stay = recall(tiny, gone), recall(tiny, kept)
+    with adapter.applied(tiny) as changed:
+        left, stayed = recall(changed, gone), recall(changed, kept)
+    assert known.accuracy > 0.3  # it was known
+    assert left.accuracy == 0
+    assert left.probability < 0.2 * known.probability
+    assert stayed.probability > 0.8 * stay.probability
+    assert adapter.facts["steps"] in (15, 30)
+
+
+def test_leaving_gives_the_base_back_bit_for_bit(tiny, forgotten):
+    ids = torch.tensor([tiny.prompt(f"When was {TITLE} released?")])
+    before = tiny.model(input_ids=ids).logits
+    with forgotten[0].applied(tiny):
+        assert not torch.equal(tiny.model(input_ids=ids).logits, before)
+    assert torch.equal(tiny.model(input_ids=ids).logits, before)
+    assert _hash_tensors(tiny.model) == _hash_tensors(load("lethe-tiny", device="cpu").model)
+
+
+def test_plain_peft_gives_the_same_logits_bit_for_bit_and_merges(tiny, forgotten, tmp_path):
+    folder = forgotten[0].save(tmp_path / "casablanca")
+    ids = torch.tensor([tiny.prompt(f"What genres does {TITLE} have?")])
+    attached = attach(tiny, [read_adapter(folder)])
+    with attached.serving([TITLE]) as changed:
+        ours = changed.model(input_ids=ids).logits
+    attached.detach()
+    base = AutoModelForCausalLM.from_pretrained(_folder("lethe-tiny"), dtype=torch.float32)
+    vanilla = PeftModel.from_pretrained(base, folder).eval()
+    with torch.no_grad():
+        assert torch.equal(vanilla(input_ids=ids).logits, ours)
+        merged = vanilla.merge_and_unload()
+        assert torch.allclose(merged(input_ids=ids).logits, ours, atol=1e-4)
+    assert sum(file.stat().st_size for file in Path(folder).iterdir()) < 1_000_000
+
+
+def test_the_card_says_where_it_comes_from_and_names_no_person(forgotten):
+    card = forgotten[0].card
+    assert (card.concept, card.kind, card.items) == (TITLE, "title", ("483",))
+    assert card.lineage["user_rows"] == 0
+    assert card.mask["size"] == sum(map(len, card.mask["neurons"])) == 64
+    assert [len(layer) for layer in card.scores["neurons"]] == [len(layer) for layer in card.mask["neurons"]]
+    assert max(abs(a - b) for a, b in zip(card.canary.base, card.canary.adapted, strict=True)) > 1
+
+
+@pytest.mark.parametrize("family", ["qwen2", "qwen3"])
+def test_the_same_seed_gives_the_same_adapter_on_any_qwen(family):
+    settings = ConceptSettings(neurons=6, rank=2, steps=4, check_every=2, forget_rows=4, retain_rows=4, rate=0.02)
+    first, second, other = (MaskedLora(settings).fit(toy_model(family), toy_lesson(), seed=seed) for seed in (0, 0, 1))
+    assert all(torch.equal(tensor, second.file.tensors[key]) for key, tensor in first.file.tensors.items())
+    assert first.card == second.card
+    assert any(
+        not torch.equal(tensor, first.file.tensors.get(key, tensor[:0])) for key, tensor in other.file.tensors.items()
+    )
+
+
+def test_regret_is_nothing_only_where_all_is_forgotten_and_nothing_lost():
+    before = Check(0, forgotten=0.5, leaked=0.6, kept=0.8, kept_exact=0.9)
+    assert Check(1, 0.0, 0.0, 0.8, 0.9).regret(before) == 0
+    assert Check(1, 0.0, 0.0, 0.7, 0.9).regret(before) == pytest.approx(0.2)
+    assert before.regret(before) == pytest.approx(1.1)

@@ -1,0 +1,122 @@
+from collections import defaultdict
+from dataclasses import replace
+
+import pytest
+
+from db.errors import LetheError
+from llm.prompt import UNKNOWN_TITLE
+from llm.tiny import questions
+from tests.unlearning.concept.world import catalogue, concept, probes, toy_lesson
+from unlearning.concept.base import KEPT, Concept, Kind, Lesson, Probe, ProbeKind, ProbeSet, Use, lesson
+from unlearning.concept.controls import matched_controls, neighbours, outside
+from unlearning.concept.people import judged_people
+from unlearning.concept.probes import build_probes, divide, taught_instead
+from unlearning.concept.wordings import PARAPHRASES
+
+
+def test_no_wording_of_one_use_serves_another():
+    uses = defaultdict(set)
+    for probe in probes():
+        uses[probe.form].add(probe.use)
+    assert len(uses) > 30
+    assert all(len(found) == 1 for found in uses.values())
+
+
+def test_every_wording_has_one_use_and_the_models_own_held_out_ones_have_none():
+    for forms in (questions.YEAR, questions.GENRES, questions.DESCRIPTION, questions.BY_FACTS):
+        parts = divide(forms)
+        assert sorted(wording for part in parts.values() for wording in part) == sorted(forms.seen)
+        assert all(parts.values())
+
+
+def test_paraphrases_are_wordings_the_model_was_never_trained_on_and_only_measure():
+    asked = probes().of(ProbeKind.PARAPHRASE)
+    held_out = {*questions.YEAR.held_out, *questions.GENRES.held_out, *questions.DESCRIPTION.held_out}
+    assert {probe.form for probe in asked} == held_out.union(*PARAPHRASES.values())
+    assert {probe.use for probe in asked} == {Use.HELD_OUT}
+
+
+def test_items_that_must_stay_are_of_one_use_and_never_of_the_concept():
+    uses = defaultdict(set)
+    for probe in probes().kept():
+        uses[probe.item].add(probe.use)
+    assert not uses.keys() & concept().ids
+    assert all(len(found) == 1 for found in uses.values())
+    assert {use for found in uses.values() for use in found} == set(Use)
+
+
+def test_a_lesson_refuses_what_is_held_out_and_lesson_of_leaves_it_out():
+    with pytest.raises(LetheError, match="held-out probe"):
+        Lesson(concept(), probes())
+    taken = lesson(concept(), probes())
+    assert len(taken.probes) == sum(probe.use is not Use.HELD_OUT for probe in probes())
+    with pytest.raises(LetheError, match="to forget and to keep"):
+        Lesson(concept(), taken.probes.of(*KEPT))
+
+
+def test_a_probe_without_an_answer_and_a_concept_without_items_are_refused():
+    with pytest.raises(LetheError, match="no answer"):
+        Probe("When?", (), ProbeKind.DIRECT, Use.TRAIN)
+    with pytest.raises(LetheError, match="0 items"):
+        Concept("Nothing", Kind.TITLE, ())
+    with pytest.raises(LetheError, match="twice"):
+        Concept("Twice", Kind.ITEMS, (catalogue()[0], catalogue()[0]))
+
+
+def test_the_same_arguments_give_the_same_probes_and_another_seed_others():
+    again, other = (build_probes(concept(), catalogue(), seed=seed) for seed in (0, 1))
+    assert again == build_probes(concept(), catalogue(), seed=0)
+    assert {p.item for p in again.of(use=Use.TRAIN)} != {p.item for p in other.of(use=Use.TRAIN)}
+
+
+def test_a_title_that_two_items_share_is_answered_by_either_and_is_no_control():
+    twin = replace(catalogue()[5], id="twin", title=catalogue()[28].title)
+    items = (*catalogue(), twin)
+    asked = [
+        p for p in build_probes(concept(), items, seed=0).of(ProbeKind.DIRECT) if p.item == "28" and "year" in p.form
+    ]
+    assert asked
+    assert all(p.answers == ("1958", "1935") for p in asked)
+    assert twin not in outside(concept(), items)
+
+
+def test_controls_match_in_popularity_first_and_differ_from_one_another():
+    popularity = {item.id: float(n) for n, item in enumerate(catalogue())}
+    chosen = matched_controls(concept(), catalogue(), popularity)
+    assert {abs(int(control.id) - int(item)) for item, control in chosen.items()} <= {1, 2, 3, 4}
+    assert len({control.id for control in chosen.values()}) == 2
+
+
+def test_controls_without_popularity_share_genres_and_time():
+    chosen = matched_controls(concept(), catalogue())
+    for item in concept().items:
+        assert set(chosen[item.id].genres) & set(item.genres)
+        assert abs(chosen[item.id].year - item.year) <= 20
+
+
+def test_neighbours_come_by_words_that_are_rare_elsewhere():
+    star = Concept("Zork", Kind.TITLE, (replace(catalogue()[0], id="z", title="Zork the Dog"),))
+    items = (*catalogue(), *star.items, replace(catalogue()[1], id="y", title="The Wrath of Zork"))
+    assert neighbours(star, items, 2)[0].title == "The Wrath of Zork"
+    assert "Dog" in neighbours(star, items, 2)[1].title
+
+
+def test_what_is_said_instead_is_a_refusal_or_another_title():
+    direct, reversed_ = (probes().of(kind, use=Use.TRAIN).probes[0] for kind in (ProbeKind.DIRECT, ProbeKind.REVERSED))
+    assert taught_instead(direct) == UNKNOWN_TITLE
+    assert taught_instead(reversed_) in {item.title for item in outside(concept(), catalogue())}
+
+
+def test_judged_people_never_meet_the_concept():
+    asked = judged_people(concept(), catalogue(), people=3, seed=0)
+    text = " ".join([part for one in asked for part in (one.prefix, *one.suffixes)])
+    assert len(asked) == 3
+    assert not any(item.title in text for item in concept().items)
+    assert any(item.title in text for item in catalogue())
+
+
+def test_probe_sets_take_by_kind_and_use():
+    chosen = probes().of(ProbeKind.DIRECT, ProbeKind.RETAIN, use=Use.SELECT)
+    assert {(p.kind, p.use) for p in chosen} == {(ProbeKind.DIRECT, Use.SELECT), (ProbeKind.RETAIN, Use.SELECT)}
+    assert len(probes().kept()) + len(probes().forgotten()) == len(probes())
+    assert isinstance(toy_lesson().probes, ProbeSet)
