@@ -13,7 +13,7 @@ from llm.tiny.corpus import context_of
 from llm.tiny.taste import Tastes
 from retrieval.context import Context
 from unlearning.concept.base import Concept
-from unlearning.concept.controls import outside
+from unlearning.concept.controls import outside, unlike
 from unlearning.concept.judgement import leanings
 
 TOP = 5
@@ -35,6 +35,12 @@ class Listing:
     """How many concept items there are."""
 
     @property
+    def pairs(self) -> tuple[tuple[Item, Item], ...]:
+        """Each concept item with its control."""
+        added = self.candidates[len(self.liked) :]
+        return tuple(zip(added[: self.meant], added[self.meant :], strict=True))
+
+    @property
     def questions(self) -> tuple[str, ...]:
         """One a candidate."""
         asked = judge(Context(UserId("synthetic"), self.history, self.candidates))
@@ -44,18 +50,27 @@ class Listing:
 def draw_listings(
     concept: Concept, catalogue: Sequence[Item], controls: Mapping[ItemId, Item], *, people: int, seed: int
 ) -> tuple[Listing, ...]:
-    """So many people whose history and other candidates hold neither a concept item nor a control."""
+    """So many people whose history and other candidates hold neither a concept item nor a control.
+
+    Of four times as many those are taken whose history is most like the concept: others would not be shown it anyway.
+    """
     used = {control.id for control in controls.values()}
     items = tuple(item for item in outside(concept, catalogue) if item.id not in used)
     tastes, rng = Tastes(items), np.random.default_rng([seed, 23])
     made = []
-    for _ in range(people):
+    for _ in range(4 * people):
         person = tastes.person(rng, _HISTORY, _OTHERS, evaluation=True)
         seen = context_of(items, person)
         meant = [concept.items[row] for row in rng.permutation(len(concept.items))[:_MEANT]]
         candidates = (*seen.candidates, *meant, *(controls[item.id] for item in meant))
         made.append(Listing(seen.history, candidates, person.liked, len(meant)))
-    return tuple(made)
+    return tuple(sorted(made, key=_unlikeness)[:people])
+
+
+def _unlikeness(one: Listing) -> float:
+    """Mean distance of the concept items in a list from the history."""
+    meant = one.candidates[len(one.liked) :][: one.meant]
+    return float(np.mean([unlike(item, seen) for item in meant for seen in one.history]))
 
 
 @dataclass(frozen=True, slots=True)

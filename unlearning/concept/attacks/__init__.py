@@ -1,0 +1,1 @@
+"""Attempts to bring a forgotten concept back, each with a fixed budget."""
