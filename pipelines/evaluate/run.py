@@ -137,21 +137,17 @@ def run(lab: Lab, *grids: Grid, minutes: float | None = None) -> Outcome:
 def plan(lab: Lab, grid: Grid) -> tuple[list[Spec], list[str]]:
     """Every cell of the grid, oracles first, and the pairs of method and backbone that do not exist."""
     specs: list[Spec] = []
+    there = {backbone: _there(lab, grid, backbone) for backbone in grid.backbones}
     for backbone in grid.backbones:
         settings = _settings(lab, grid, backbone)
         rerank = _rerank(lab, grid, backbone, settings)
         for asked in (protocol(name, grid.draw) for name in grid.protocols):
             drawn = [(ORACLE, seed) for seed in range(grid.oracles)]
-            drawn += [(name, seed) for seed in range(grid.seeds) for name in _there(lab, grid, backbone)]
+            drawn += [(name, seed) for seed in range(grid.seeds) for name in there[backbone]]
             for method, seed in drawn:
                 own = rerank if grid.reranks(asked.name, method, seed) else None
                 specs.append(Spec(lab.data.split.id, backbone, settings, asked, method, seed, own))
-    absent = [
-        f"{backbone}/{name}"
-        for backbone in grid.backbones
-        for name in _names(grid)
-        if name not in _there(lab, grid, backbone)
-    ]
+    absent = [f"{backbone}/{name}" for backbone in there for name in _names(grid) if name not in there[backbone]]
     return specs, absent
 
 
