@@ -16,7 +16,7 @@ from unlearning.concept.confined import NAME, Confined, confine, modules_of
 from unlearning.concept.objective import Teacher
 from unlearning.concept.recall import recall
 from unlearning.concept.settings import ConceptSettings
-from unlearning.concept.study import study
+from unlearning.concept.study import Study, study
 from unlearning.concept.trained import TrainedAdapter, with_facts, write_card
 
 MOST_CHECKED = 96
@@ -74,18 +74,25 @@ class MaskedLora:
 
     def fit(self, model: LanguageModel, lesson: Lesson, *, seed: int, progress: Progress = quiet) -> TrainedAdapter:
         """As `ConceptUnlearner.fit`: choose a mask, train within it, keep the best of the checked states."""
-        return self.fit_within(
-            model, lesson, choose(model, lesson, self.settings, seed=seed), seed=seed, progress=progress
-        )
+        choice = choose(model, lesson, self.settings, seed=seed)
+        return self.fit_within(model, lesson, choice, seed=seed, progress=progress)
 
     def fit_within(
-        self, model: LanguageModel, lesson: Lesson, choice: Choice, *, seed: int, progress: Progress = quiet
+        self,
+        model: LanguageModel,
+        lesson: Lesson,
+        choice: Choice,
+        *,
+        seed: int,
+        progress: Progress = quiet,
+        ready: Study | None = None,
     ) -> TrainedAdapter:
-        """Train within a mask that has been chosen already."""
-        watch = Watch.of(lesson, seed)
+        """Train within a mask that has been chosen; `ready` is what `study` gave for this model, lesson and loss."""
+        settings, watch = self.settings, Watch.of(lesson, seed)
         before = watch.check(model, 0)
-        teacher = Teacher(model, study(model, lesson, self.settings.loss, seed=seed), self.settings, seed=seed)
-        confined = confine(model.model, choice.mask, rank=self.settings.rank, alpha=self.settings.alpha, seed=seed)
+        ready = ready or study(model, lesson, settings.loss, seed=seed)
+        teacher = Teacher(model, ready, settings, seed=seed)
+        confined = confine(model.model, choice.mask, rank=settings.rank, alpha=settings.alpha, seed=seed)
         try:
             best, tensors = self._train(model, confined, teacher, (watch, before), progress)
             confined.restore(tensors)
@@ -93,8 +100,8 @@ class MaskedLora:
         finally:
             confined.release()
             detach(model.model)
-        config = lora_config(modules_of(choice.mask), rank=self.settings.rank, alpha=self.settings.alpha)
-        card = write_card(model, lesson, self.settings, choice, canary, seed=seed)
+        config = lora_config(modules_of(choice.mask), rank=settings.rank, alpha=settings.alpha)
+        card = write_card(model, lesson, settings, choice, canary, seed=seed)
         facts = _facts(best, before, confined)
         return TrainedAdapter(with_facts(AdapterFile(card, config, tensors), facts), choice.mask, facts)
 

@@ -13,7 +13,7 @@ from llm.model import LanguageModel
 from unlearning.concept.losses import OBJECTIVES, Reading, Terms, kept_kl, log_softmax
 from unlearning.concept.rows import Batch, Row, answer_states, hidden_states, logits_of, one_batch, row_sums
 from unlearning.concept.settings import ConceptSettings
-from unlearning.concept.study import Study
+from unlearning.concept.study import Part, Study
 
 STRENGTH = 6.5
 """Length of RMU's control vector, in mean lengths of the base's states at that layer."""
@@ -57,13 +57,13 @@ class Teacher:
     def __init__(self, model: LanguageModel, study: Study, settings: ConceptSettings, *, seed: int) -> None:
         self._model, self._study, self._settings = model, study, settings
         self._objective = OBJECTIVES[settings.loss]
-        self._facts = np.flatnonzero(study.facts).tolist()
-        self._judged = [unit for unit, fact in enumerate(study.facts) if not fact]
-        self._decks = (
-            Deck(len(study.own), settings.forget_rows, [seed, 18]),
-            Deck(len(self._facts), settings.retain_rows, [seed, 19]),
-            Deck(len(self._judged), 1, [seed, 20]),
-        )
+        near = settings.retain_rows // 2 if Part.NEIGHBOUR in study.parts else 0
+        hands = {Part.NEIGHBOUR: near, Part.OTHER: settings.retain_rows - near, Part.JUDGED: 1}
+        self._units = {part: study.units_of(part) for part in Part}
+        self._decks = {
+            part: Deck(len(self._units[part]), n, [seed, 19, place]) for place, (part, n) in enumerate(hands.items())
+        }
+        self._pairs = Deck(len(study.own), settings.forget_rows, [seed, 18])
         self._layer = model.model.get_decoder().layers[len(model.model.get_decoder().layers) // 2]
         self._control = self._control_vector(seed) if "control" in self._objective.needs else None
 
@@ -79,8 +79,8 @@ class Teacher:
 
     def hand(self, step: int) -> Hand:
         """The rows of a step; sides of the pairs that the loss does not read are left out."""
-        pairs, facts, judged = (deck.hand(step) for deck in self._decks)
-        units = [*(self._facts[place] for place in facts), *(self._judged[place] for place in judged)]
+        pairs = self._pairs.hand(step)
+        units = [self._units[part][at] for part, deck in self._decks.items() for at in deck.hand(step)]
         needs = self._objective.needs
         own = [self._study.own[pair] for pair in pairs] if needs & {"own", "states"} else []
         taught = [self._study.taught[pair] for pair in pairs] if "taught" in needs else []

@@ -6,6 +6,7 @@ distribution follows exactly, and of forgotten ones the log-probability of the a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from llm.model import LanguageModel
 from llm.prompt import YES
-from unlearning.concept.base import Lesson, Probe, Use
+from unlearning.concept.base import Lesson, Probe, ProbeKind, Use
 from unlearning.concept.losses import OBJECTIVES, log_softmax
 from unlearning.concept.probes import taught_instead
 from unlearning.concept.rows import Row, Turn, answer_states, batches, encode_rows, in_order, logits_of, row_sums
@@ -23,12 +24,20 @@ JUDGED_AT_ONCE = 5
 """Candidates of one synthetic person in a unit."""
 
 
+class Part(Enum):
+    """What a kept unit is: a fact near the concept, another fact, or judgements of a synthetic person."""
+
+    NEIGHBOUR = "neighbour"
+    OTHER = "other"
+    JUDGED = "judged"
+
+
 @dataclass(frozen=True, slots=True)
 class Study:
     """Rows, and what the base says of them.
 
     `own` and `taught` go in pairs: the true answer and what is said in its place. `kept` are units of rows that share a
-    beginning, and `facts` says which of them ask for a fact.
+    beginning, and `parts` says of each what it is.
     """
 
     own: tuple[Row, ...]
@@ -39,7 +48,11 @@ class Study:
     kept: tuple[tuple[Row, ...], ...]
     kept_base: tuple[tuple[Tensor, ...], ...]
     """The base's states at each kept row's answer, [answer tokens, hidden]."""
-    facts: tuple[bool, ...]
+    parts: tuple[Part, ...]
+
+    def units_of(self, part: Part) -> list[int]:
+        """Numbers of the kept units of one part."""
+        return [unit for unit, found in enumerate(self.parts) if found is part]
 
 
 def study(model: LanguageModel, lesson: Lesson, loss: LossName, *, seed: int) -> Study:
@@ -65,8 +78,12 @@ def study(model: LanguageModel, lesson: Lesson, loss: LossName, *, seed: int) ->
         taught_base=base_log_probs(model, taught if "taught_base" in needs else ()),
         kept=tuple(units),
         kept_base=tuple(tuple(next(base) for _ in unit) for unit in units),
-        facts=tuple(place < len(facts) for place in range(len(units))),
+        parts=(*map(_part, facts), *[Part.JUDGED] * (len(units) - len(facts))),
     )
+
+
+def _part(probe: Probe) -> Part:
+    return Part.NEIGHBOUR if probe.kind is ProbeKind.NEIGHBOUR else Part.OTHER
 
 
 def replacements(forgotten: Sequence[Probe], kept: Sequence[Probe], loss: LossName, *, seed: int) -> list[str]:
