@@ -77,7 +77,8 @@ def _artefacts(unit: Unit) -> list[Touched]:
     on_disk = [a for a in artifacts.all_on_disk(unit) if a.scope is not Scope.NONE]
     measured = [a for a in on_disk if a.kind in _MEASURED]
     lists = [a for a in on_disk if a.kind == "recommendations"]
-    rebuilt = [a for a in on_disk if a not in measured and a not in lists]
+    shards = [a for a in on_disk if a.kind == "shard"]
+    rebuilt = [a for a in on_disk if a not in measured and a not in lists and a not in shards]
     return [
         *(
             Touched(f"{a.kind} {a.name}", 1, "at once", "file refused to readers; written again by erase")
@@ -91,4 +92,7 @@ def _artefacts(unit: Unit) -> list[Touched]:
             Touched(f"{a.kind} {a.name}", 1, "by erase", f"generation {a.generation} rebuilt without the rows")
             for a in rebuilt
         ),
+        *[Touched("shards", len(shards), "by erase", "those that hold the rows trained again, the others kept")][
+            : bool(shards)
+        ],
     ]

@@ -111,3 +111,28 @@ def test_a_request_during_the_downdate_is_in_the_generation_that_it_makes(lethe,
     assert document["request"] == late[1]
     assert backbones(lethe, "ease") == [2]
     lethe.ok("verify", late[1])
+
+
+def test_a_request_during_a_retraining_is_worked_on_by_the_next_erase(bpr, monkeypatch, spent):
+    """What was read before it came descends from its rows: that set is made again, and nobody is closed too early."""
+    real, late = RecBoleFitter.fit, []
+
+    def fit(fitter, log, **how):
+        if not late:
+            late.append(None)
+            late.append(forgotten(bpr, LATE))
+        return real(fitter, log, **how)
+
+    monkeypatch.setattr(RecBoleFitter, "fit", fit)
+    first = forgotten(bpr, THIRD)
+    (document,) = erased(bpr)
+    assert document["request"] == first
+    assert bpr("recommend", LATE).status == 1
+    with bpr.store.reading() as unit:
+        assert artifacts.live(unit, "backbone", "bpr").data_epoch == 2
+    assert {s["request"]["state"] for s in bpr.read("status")["standings"]} == {"erased", "shielded"}
+    spent.clear()
+    (document,) = erased(bpr)
+    assert document["request"] == late[1]
+    assert spent == {"fit": 2, "vacuum": 1}
+    assert all(bpr("verify", request).status == 0 for request in (first, late[1]))

@@ -88,6 +88,12 @@ def test_every_shard_is_an_artefact_and_the_backbone_is_made_of_them(sisa):
     assert len(sisa.read("recommend", OTHER)[0]["recommendations"]) == 10
 
 
+def test_a_preview_tells_of_shards_in_one_line(sisa):
+    told = sisa.ok("forget", "user", SOMEBODY, "--dry-run").out
+    (line,) = [line for line in told.splitlines() if "shard" in line]
+    assert "those that hold the rows trained again, the others kept" in line
+
+
 @pytest.mark.parametrize("method", [None, "auto", "sisa"])
 def test_only_the_shard_that_held_the_rows_is_trained_again(sisa, fitted, method):
     was, files, before = shards(sisa), {n: files_of(sisa, n) for n in range(SHARDS)}, parts(sisa)
