@@ -1,4 +1,4 @@
-"""`lethe evaluate forgetting`."""
+"""`lethe evaluate forgetting`; `lethe evaluate concepts` stands in a module of its own."""
 
 import shlex
 import sys
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipelines.cli import evaluate_concepts
 from pipelines.cli.options import ROOT, Json, Root, open_store
 from pipelines.cli.output import emit, progress, say, table
 from pipelines.cli.train import Model, Scorer
@@ -44,6 +45,9 @@ _HEADERS = (
 @app.callback()
 def about() -> None:
     """Measure what the system claims."""
+
+
+app.command()(evaluate_concepts.concepts)
 
 
 @app.command()

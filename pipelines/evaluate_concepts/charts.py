@@ -1,0 +1,141 @@
+"""Two kinds of picture in the plane, as SVG text: labelled points with spreads, and curves over steps."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from math import isfinite
+
+from pipelines.evaluate.pictures import COLOURS
+
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 780, 420, 60, 190, 50, 50
+"""In pixels: the picture and its margins; the legend stands in the right one."""
+
+TICKS = 4
+"""Steps of an axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One place of a series, with half-widths of its spread and a label of its own."""
+
+    x: float
+    y: float
+    dx: float = 0.0
+    dy: float = 0.0
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Points under one name and colour; joined in their order where they are a curve."""
+
+    name: str
+    points: Sequence[Point]
+    joined: bool = False
+
+    @property
+    def known(self) -> list[Point]:
+        """Points that can be drawn."""
+        return [point for point in self.points if isfinite(point.x) and isfinite(point.y)]
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Series between two named axes. Shares have the axis 0 to 1; other figures the axis of their ends."""
+
+    title: str
+    x: str
+    y: str
+    series: Sequence[Series]
+    shares: tuple[bool, bool] = (True, True)
+
+    @property
+    def empty(self) -> bool:
+        """Nothing in it can be drawn."""
+        return not any(series.known for series in self.series)
+
+
+def svg(chart: Chart) -> str:
+    """The picture as an SVG document."""
+    points = [point for series in chart.series for point in series.known]
+    ends = [_ends([p.x for p in points], share=chart.shares[0]), _ends([p.y for p in points], share=chart.shares[1])]
+    plane = _Plane(*ends)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
+        'font-family="sans-serif" font-size="12">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+        f'<text x="10" y="20" font-size="14">{escape(chart.title)}</text>',
+        *_axes(chart, plane),
+    ]
+    for place, series in enumerate(chart.series):
+        colour = COLOURS[place % len(COLOURS)]
+        parts += [*_legend(series.name, colour, place), *_drawn(series, colour, plane)]
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Plane:
+    across: tuple[float, float]
+    up: tuple[float, float]
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Pixels from the left and from the top."""
+        right, down = (_part(x, self.across), _part(y, self.up))
+        return LEFT + (WIDTH - LEFT - RIGHT) * right, HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * down
+
+
+def _part(value: float, ends: tuple[float, float]) -> float:
+    return (value - ends[0]) / (ends[1] - ends[0])
+
+
+def _ends(values: Sequence[float], *, share: bool) -> tuple[float, float]:
+    if share or not values:
+        return -0.02, 1.02
+    low, high = min(values), max(values)
+    room = 0.04 * (high - low) or 1.0
+    return low - room, high + room
+
+
+def _axes(chart: Chart, plane: _Plane) -> Iterable[str]:
+    for step in range(TICKS + 1):
+        for ends, share, upright in ((plane.across, chart.shares[0], False), (plane.up, chart.shares[1], True)):
+            low, high = (0.0, 1.0) if share else ends
+            value = low + (high - low) * step / TICKS
+            yield from _tick(plane, value, "{:.2f}" if share else "{:.4g}", upright=upright)
+    middle = LEFT + (WIDTH - LEFT - RIGHT) / 2
+    yield f'<text x="{middle:.0f}" y="{HEIGHT - 12}" text-anchor="middle">{escape(chart.x)}</text>'
+    yield f'<text x="10" y="{TOP - 12}">{escape(chart.y)}</text>'
+
+
+def _tick(plane: _Plane, value: float, form: str, *, upright: bool) -> Iterable[str]:
+    first, last = ((plane.across[0], value), (plane.across[1], value))
+    if not upright:
+        first, last = ((value, plane.up[0]), (value, plane.up[1]))
+    (x1, y1), (x2, y2) = plane.at(*first), plane.at(*last)
+    yield f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="#ddd"/>'
+    x, y, anchor = (x1 - 6, y1 + 4, "end") if upright else (x1, y1 + 16, "middle")
+    yield f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{form.format(value)}</text>'
+
+
+def _legend(name: str, colour: str, place: int) -> list[str]:
+    x, y = WIDTH - RIGHT + 14, TOP + 18 * place
+    return [
+        f'<circle cx="{x}" cy="{y}" r="4.5" fill="{colour}"/>',
+        f'<text x="{x + 10}" y="{y + 4}">{escape(name)}</text>',
+    ]
+
+
+def _drawn(series: Series, colour: str, plane: _Plane) -> Iterable[str]:
+    places = [plane.at(point.x, point.y) for point in series.known]
+    if series.joined:
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        yield f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
+    for point, (x, y) in zip(series.known, places, strict=True):
+        for dx, dy in ((point.dx, 0.0), (0.0, point.dy)):
+            (x1, y1), (x2, y2) = plane.at(point.x - dx, point.y - dy), plane.at(point.x + dx, point.y + dy)
+            if (dx or dy) and isfinite(dx) and isfinite(dy):
+                yield f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"/>'
+        told = f"{point.label or series.name}: {point.x:.3f}, {point.y:.3f}"
+        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{escape(told)}</title></circle>'
+        if point.label:
+            yield f'<text x="{x + 6:.1f}" y="{y - 5:.1f}" font-size="10">{escape(point.label)}</text>'

@@ -1,0 +1,88 @@
+"""The page of what was found: Markdown with tables, and pictures in a folder beside it that bears the page's name."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from db import files
+from pipelines.evaluate.page import BEGIN, END, About, reading
+from pipelines.evaluate_concepts import page_tables as tables
+from pipelines.evaluate_concepts.pictures import drawn
+
+Found = Mapping[str, Any]
+
+EMPTY = "Nothing has been written here yet."
+
+_LEGEND = """\
+- Every model is asked the same held-out questions: no wording of them trained or selected anything. Figures are means
+  over seeds, ± their deviation; intervals are 95% over items (over questions where items are few).
+- **base** is the model that forgot nothing; **oracle** a checkpoint of the same lineage trained without the concept.
+  Where base and oracle do not differ by an interval that excludes 0, a cell **cannot tell**, and says so.
+- A method `LOSS-MASK/N` is masked LoRA: the loss, how its N neurons were chosen. **ssd**, **ablation**, **steering**
+  train nothing; **negated** trains on the concept and subtracts; **prompt** is told what not to know.
+- A collapsed model has failed: read memory beside what must stay."""
+
+
+def write(path: Path, about: About, found: Found) -> None:
+    """Write the page and its pictures; the reading of an earlier page of this name is kept."""
+    earlier = path.read_text(encoding="utf-8") if path.exists() else ""
+    written = reading(earlier)
+    text, pictures = made(about, found, folder=path.stem, written="" if written == EMPTY else written)
+    place = path.parent / path.stem
+    place.mkdir(parents=True, exist_ok=True)
+    for name, picture in pictures.items():
+        files.write_atomic(place / f"{name}.svg", partial(_put, text=picture))
+    files.write_atomic(path, partial(_put, text=text))
+
+
+def made(about: About, found: Found, *, folder: str, written: str = "") -> tuple[str, dict[str, str]]:
+    """The Markdown, and SVG documents by name; links lead into `folder`."""
+    blocks = [_head(about, found), f"## Reading\n\n{BEGIN}\n{written or EMPTY}\n{END}"]
+    blocks.append(f"## How to read it\n\n{_LEGEND}\n{tables.kinds()}")
+    pictures: dict[str, str] = {}
+    for number, one in enumerate(found["concepts"]):
+        own = {f"{number}-{name}": picture for name, picture in drawn(one).items()}
+        pictures |= own
+        blocks += [_concept(one), *tables.of(one)]
+        blocks += [f"![{one['name']}: {name.partition('-')[2]}]({folder}/{name}.svg)" for name in own]
+        blocks += ["**Answers, before and after**", told] if (told := tables.answers(one)) else []
+    return "\n\n".join(blocks) + "\n", pictures
+
+
+def _head(about: About, found: Found) -> str:
+    machine, cells = about.machine, found["cells"]
+    where = f"{machine['cores']} cores, {machine['processor']}, Python {machine['python']}"
+    lines = [
+        f"# {about.title}",
+        f"Made on {about.when:%Y-%m-%d} by `{about.command}` on {where}; every figure comes from the cells it keeps.",
+        f"Model `{found['model']['name']}` (`{found['model']['fingerprint'][:12]}`), {found['items']:,} items, "
+        f"{cells['finished']} cells.",
+    ]
+    if found["quick"]:
+        lines.append("**A quick run: few questions and short trainings. Its figures are no results.**")
+    if cells["left"]:
+        lines.append(f"**Unfinished: {cells['left']} cells are still to be measured; run the same command again.**")
+    lines += [f"- **failed**: `{one['cell']}`: {one['error']}" for one in found["failed"]]
+    lines += [f"- {note}" for note in about.notes]
+    return "\n\n".join(lines)
+
+
+def _concept(one: Found) -> str:
+    titles = one["titles"]
+    shown = ", ".join(titles[:_SHOWN]) + (f" and {len(titles) - _SHOWN} more" if len(titles) > _SHOWN else "")
+    asked = ", ".join(f"{count} {kind}" for kind, count in one["asked"].items())
+    lines = [f"## {one['name']}", f"A {one['kind']} of {len(titles)} items: {shown}.", f"Asked: {asked}."]
+    if one["oracle"] is None:
+        lines.append("**No oracle was given**: nothing says what a model that never met the concept would answer.")
+    else:
+        told = ", ".join(one["telling"]) or "none"
+        lines.append(f"Oracle `{one['oracle'][:12]}`; families of measures that tell it from the base: {told}.")
+    return "\n\n".join(lines)
+
+
+_SHOWN = 8
+
+
+def _put(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,178 @@
+"""The tables of one concept in Markdown."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+from pipelines.evaluate.page_tables import markdown
+from pipelines.evaluate.words import number
+from pipelines.evaluate_concepts.attacked import KNOWN
+from pipelines.evaluate_concepts.spec import BASE, ORACLE
+from unlearning.concept.base import ProbeKind
+from unlearning.concept.cells import CANNOT_TELL
+from unlearning.concept.evaluate import FORGET, KEEP, MEMORY, accuracy_of
+
+Found = Mapping[str, Any]
+
+NO_ORACLE = "no oracle"
+
+_MEMORY = tuple(accuracy_of(kind) for kind in MEMORY)
+_ELSE = tuple(name for name in FORGET if name not in _MEMORY and not name.endswith("probability"))
+
+
+def of(one: Found) -> list[str]:
+    """The blocks of a concept but for pictures and answers."""
+    rows = one["rows"]
+    blocks = [
+        "**Memory**, share of held-out questions answered exactly: value (gap to the oracle)",
+        _table(_MEMORY, rows, one, _forgotten),
+        "**Exposure and extraction**: value (gap to the oracle)",
+        _table(_ELSE, rows, one, _forgotten),
+        "**What must stay**: value (change from the base)",
+        _table(KEEP, rows, one, _kept),
+        "**Cost**",
+        markdown(_COST, [_cost(row) for row in rows if row["method"] not in (BASE, ORACLE)]),
+    ]
+    for title, made in (("Attacks", _attacks(rows)), ("Depth", _depth(one)), ("Lists of real people", _ranking(rows))):
+        blocks += [f"**{title}**", made] if made else []
+    return blocks
+
+
+def _table(measures: Sequence[str], rows: Sequence[Found], one: Found, cell: Any) -> str:
+    asked = [name for name in measures if any(name in row["measures"] for row in rows)]
+    headers = ("method", "seeds", *(name.removesuffix(" accuracy") for name in asked))
+    made = [
+        (row["label"], str(row["seeds"]), *(cell(row, name, one) for name in asked)) for row in rows if row["seeds"]
+    ]
+    return markdown(headers, made)
+
+
+def _forgotten(row: Found, measure: str, one: Found) -> str:
+    """A figure beside the oracle's. Where base and oracle cannot be told apart the cell says so instead."""
+    found = row["measures"].get(measure)
+    if found is None:
+        return ""
+    value = number(found["value"], 3) + _plus_minus(found)
+    if row["method"] in (BASE, ORACLE):
+        return value
+    if one["oracle"] is None:
+        return f"{value} ({NO_ORACLE})"
+    gap = found["gap"]["mean"]
+    return f"{value} ({gap:+.3f})" if found["tells"] else f"{value} ({CANNOT_TELL})"
+
+
+def _kept(row: Found, measure: str, _one: Found) -> str:
+    found = row["measures"].get(measure)
+    if found is None:
+        return ""
+    value = number(found["value"], 3) + _plus_minus(found)
+    return value if row["method"] == BASE else f"{value} ({_signed(found['change'])})"
+
+
+def _plus_minus(found: Found) -> str:
+    spread = found["spread"]
+    return "" if spread is None or not isfinite(spread) else f" ± {spread:.3f}"
+
+
+def _signed(interval: Found) -> str:
+    """A mean difference with its interval, where there is one."""
+    mean, low, high = (interval[name] for name in ("mean", "low", "high"))
+    if not (isfinite(_nan(low)) and isfinite(_nan(high))):
+        return f"{_nan(mean):+.3f}"
+    return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+_COST = ("method", "seconds to fit", "adapter KB", "asking, of the base", "told by the method")
+
+
+def _cost(row: Found) -> Sequence[str]:
+    cost = row["cost"]
+    size = None if cost["bytes"] is None else cost["bytes"] / 1024
+    facts = ", ".join(f"{name} {value}" for name, value in cost["facts"].items())
+    return (row["label"], number(cost["fit_seconds"], 1), number(size, 0), number(cost.get("slower"), 2), facts)
+
+
+def _attacks(rows: Sequence[Found]) -> str:
+    """One line for each attack and setting, at its last step, and a column for each method."""
+    last: dict[tuple[str, str], dict[str, Found]] = {}
+    for row in rows:
+        for found in row["attacks"]:
+            own = last.setdefault((found["attack"], found["setting"]), {})
+            earlier = own.get(row["label"])
+            later = earlier is None or (found["step"] or 0) >= (earlier["step"] or 0)
+            if found["measure"] == KNOWN and later and not (row["method"] == BASE and found["step"]):
+                own[row["label"]] = found
+    if not last:
+        return ""
+    labels = [row["label"] for row in rows if row["attacks"]]
+    lines = ((*key, *(_ended(own.get(label)) for label in labels)) for key, own in last.items())
+    return markdown(("attack", "setting", *labels), lines)
+
+
+def _ended(found: Found | None) -> str:
+    """Answers known after an attack, and the share of the forgotten ones that it brought back."""
+    if found is None:
+        return ""
+    back = "" if found["back"] is None else f", {found['back']:.0%} back"
+    return number(found["value"], 3) + back + (f" (step {found['step']})" if found["step"] else "")
+
+
+def _depth(one: Found) -> str:
+    lines = [(row["label"], _depths(row["depth"])) for row in one["rows"] if row["depth"]]
+    if lines:
+        return markdown(("method", "depth score by seed"), lines)
+    return "" if one["oracle"] else f"Depth is measured between forks only: {NO_ORACLE}."
+
+
+def _depths(found: Iterable[Found]) -> str:
+    return ", ".join("void" if one["void"] else number(one["score"], 3, "void") for one in found)
+
+
+def _ranking(rows: Sequence[Found]) -> str:
+    ranked = [row for row in rows if row["ranking"]]
+    if not ranked:
+        return ""
+    names = list(ranked[0]["ranking"])
+    lines = ((row["label"], *(_ranked(row["ranking"][name]) for name in names)) for row in ranked)
+    return markdown(("method", *(f"{name}, of the base" for name in names)), lines)
+
+
+def _ranked(found: Found) -> str:
+    return f"{number(found['value'], 4)} ({number(_nan(found['ratio']), 3, 'void')})"
+
+
+def _nan(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def answers(one: Found) -> str:
+    """What was said before and after: the base, the oracle, and every method, to the same questions."""
+    if not one["answers"]:
+        return ""
+    labels = list(one["answers"][0]["said"])
+    lines = [
+        (entry["question"], *(_quoted(entry["said"].get(label, "")) for label in labels)) for entry in one["answers"]
+    ]
+    return markdown(("asked", *labels), lines)
+
+
+def _quoted(text: str) -> str:
+    """On one line, cut where it is long."""
+    plain = " ".join(text.split())
+    return plain if len(plain) <= _LONG else f"{plain[: _LONG - 1]}…"
+
+
+_LONG = 90
+
+
+def kinds() -> str:
+    """What each kind of question asks, for the page's legend."""
+    told = {
+        ProbeKind.DIRECT: "a fact in a wording that the model, but no method, was trained on",
+        ProbeKind.PARAPHRASE: "in a wording that nobody was trained on",
+        ProbeKind.REVERSED: "the title by its facts",
+        ProbeKind.INDIRECT: "the title in a sentence of its own, then the fact",
+        ProbeKind.LIST: "the next title of a list",
+        ProbeKind.FORCED_PREFIX: "the rest of an answer that has been begun",
+    }
+    return "\n".join(f"- **{kind.value}**: {text}." for kind, text in told.items())

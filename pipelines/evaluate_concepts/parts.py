@@ -1,0 +1,48 @@
+"""The parts of a cell: which of them a method has, and by what each is measured."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from llm.model import LanguageModel
+from pipelines.evaluate_concepts import attacked, measures
+from pipelines.evaluate_concepts.cells import Measured
+from pipelines.evaluate_concepts.measures import Case
+from pipelines.evaluate_concepts.spec import BASE, ORACLE, Part, Spec
+from unlearning.concept.base import Progress
+
+
+class Ranks(Protocol):
+    """Orders lists of real people with a forgetting applied."""
+
+    @property
+    def key(self) -> str:
+        """Digest of everything that determines the lists but for the model."""
+        ...
+
+    def __call__(self, case: Case, progress: Progress) -> Measured:
+        """One row a person and measure."""
+        ...
+
+
+def of_method(method: str, *, oracle: bool, attack: bool, rank: bool) -> Iterator[Part]:
+    """What is measured of a method, in order. Depth is measured between forks, of methods alone."""
+    yield Part.EXAMINED
+    if oracle and method not in (BASE, ORACLE):
+        yield Part.DEEP
+    if rank:
+        yield Part.RANKED
+    if attack:
+        yield Part.ATTACKED
+
+
+def measure(
+    spec: Spec, case: Case, *, oracle: LanguageModel | None, ranks: Ranks | None, progress: Progress
+) -> Measured:
+    """Measure one part of one cell."""
+    if spec.part is Part.ATTACKED:
+        return attacked.measured(case, method=spec.method, progress=progress)
+    if spec.part is Part.DEEP and oracle is not None:
+        return measures.deep(case, oracle)
+    if spec.part is Part.RANKED and ranks is not None:
+        return ranks(case, progress)
+    return measures.examined(case)

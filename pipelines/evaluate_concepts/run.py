@@ -1,0 +1,204 @@
+"""Runs the grid: methods by concepts by seeds, one seed of everything first; what is kept is never measured again."""
+
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from db.errors import LetheError
+from db.records import Item, ItemId
+from llm.model import LanguageModel, load
+from pipelines.evaluate.keep import Keeper
+from pipelines.evaluate.run import machine
+from pipelines.evaluate.tasks import Bars, Done, Task, work
+from pipelines.evaluate_concepts import cells, parts
+from pipelines.evaluate_concepts.fits import Fits
+from pipelines.evaluate_concepts.measures import Case
+from pipelines.evaluate_concepts.spec import BASE, ORACLE, Part, Spec, drawn, sized
+from pipelines.evaluate_concepts.subject import QUICK, Sizes, Subject, named, subject
+from unlearning.concept.base import Forgetting, Progress
+from unlearning.concept.evaluate import Fork
+from unlearning.concept.methods import OTHERS, make
+from unlearning.concept.settings import ConceptSettings
+
+METHODS = (
+    "refusal-guided",
+    *(f"refusal-{mask}" for mask in ("random", "layered", "magnitude", "fisher", "salun", "none")),
+    *(f"{loss}-guided" for loss in ("ascent", "grad_diff", "npo", "simnpo", "alternate", "rmu", "random_labels")),
+    *OTHERS,
+)
+"""Unless others are named: every mask with one loss, every loss with one mask, and all without either."""
+
+ATTACKED = ("refusal-guided", "refusal-random", "refusal-none", "npo-guided", "ablation")
+"""Unless others are named: attacks take longer than all else."""
+
+QUICK_METHODS = ("refusal-guided", "refusal-random", "ablation", "prompt")
+
+
+def settings(*, quick: bool) -> ConceptSettings:
+    """The product's settings; a quick run trains a few steps within a small mask."""
+    return ConceptSettings(neurons=64, steps=40, check_every=20) if quick else ConceptSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """What is to be measured; the base is part of every grid, the oracle where there is one."""
+
+    concepts: tuple[str, ...]
+    methods: tuple[str, ...] = METHODS
+    neurons: tuple[int, ...] = (ConceptSettings().neurons,)
+    """Sizes of masks; a method without one is measured once."""
+    seeds: int = 3
+    draws: int = 5
+    """Seeds of methods whose mask is drawn at random."""
+    attacked: tuple[str, ...] = ATTACKED
+    """Methods that are attacked, those of them that are measured."""
+    draw: int = 0
+    """Seed of the questions."""
+    quick: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.concepts or len(set(self.concepts)) < len(self.concepts):
+            raise LetheError(f"concepts {', '.join(self.concepts) or 'none'}: name one at least, and each once")
+        if min(self.seeds, self.draws, *self.neurons) < 1:
+            raise LetheError(f"{self.seeds} seeds, {self.draws} draws, {self.neurons} neurons: give 1 or more")
+        for name in self.methods:
+            make(name, ConceptSettings())
+
+    @property
+    def sizes(self) -> Sizes:
+        """How much is asked."""
+        return QUICK if self.quick else Sizes()
+
+    def wanted(self, seed: int) -> Iterator[tuple[str, int]]:
+        """Methods with the sizes of their masks that are measured with a seed."""
+        for name in self.methods:
+            if seed < (max(self.seeds, self.draws) if drawn(name) and not self.quick else self.seeds):
+                yield from ((name, size) for size in (self.neurons if sized(name) else self.neurons[:1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The cells of a grid by concept, and how far the run came."""
+
+    specs: Mapping[str, tuple[Spec, ...]]
+    done: Done
+
+
+@dataclass(slots=True)
+class Lab:
+    """What all cells of a run share."""
+
+    model: LanguageModel
+    catalogue: tuple[Item, ...]
+    keeper: Keeper
+    bars: Bars
+    oracles: Mapping[str, Path] = field(default_factory=dict)
+    """By concept, the folder of the checkpoint that was trained without it."""
+    popularity: Mapping[ItemId, float] | None = None
+    settings: ConceptSettings = field(default_factory=ConceptSettings)
+    ranking: parts.Ranks | None = None
+    """Lists of real people, where they are asked for."""
+    run: str = field(default_factory=lambda: secrets.token_hex(6))
+    fits: Fits = field(default_factory=Fits)
+    subjects: dict[str, Subject] = field(default_factory=dict)
+    forks: dict[str, LanguageModel] = field(default_factory=dict)
+
+    def subject(self, name: str, grid: Grid) -> Subject:
+        """A concept with its questions, made once."""
+        if name not in self.subjects:
+            self.subjects[name] = subject(
+                named(name, self.catalogue),
+                self.catalogue,
+                seed=grid.draw,
+                sizes=grid.sizes,
+                popularity=self.popularity,
+            )
+        return self.subjects[name]
+
+    def oracle(self, name: str) -> LanguageModel | None:
+        """The checkpoint without a concept, read once; None where none was given."""
+        if name not in self.oracles:
+            return None
+        if name not in self.forks:
+            self.forks[name] = _checked(load(str(self.oracles[name]), device=str(self.model.device)), self.model, name)
+        return self.forks[name]
+
+
+def _checked(fork: LanguageModel, base: LanguageModel, name: str) -> LanguageModel:
+    if fork.fingerprint == base.fingerprint:
+        raise LetheError(f"the oracle of {name!r} is the base itself: give the checkpoint trained without the concept")
+    if fork.plain.get_vocab() != base.plain.get_vocab():
+        raise LetheError(f"the oracle of {name!r} has another vocabulary than {base.name}: give a fork of this base")
+    return fork
+
+
+def run(lab: Lab, grid: Grid, *, minutes: float | None = None) -> Outcome:
+    """Measure every cell that is not kept yet. With `minutes`, none is begun that would likely end later."""
+    until = None if minutes is None else time.monotonic() + minutes * 60
+    unknown = sorted(lab.oracles.keys() - set(grid.concepts))
+    if unknown:
+        raise LetheError(f"an oracle of {unknown[0]!r}, which is not measured: add --concept {unknown[0]!r}")
+    specs = plan(lab, grid)
+    pairs = sorted(
+        ((spec, name) for name, own in specs.items() for spec in own),
+        key=lambda pair: (pair[0].seed, pair[0].method not in (BASE, ORACLE)),
+    )
+    tasks = [_task(lab, grid, spec, name) for spec, name in pairs]
+    return Outcome(specs, work(tasks, lab.keeper, lab.bars, until=until))
+
+
+def plan(lab: Lab, grid: Grid) -> dict[str, tuple[Spec, ...]]:
+    """Every cell of the grid, by concept."""
+    return {name: tuple(_of_concept(lab, grid, name)) for name in grid.concepts}
+
+
+def _of_concept(lab: Lab, grid: Grid, name: str) -> Iterator[Spec]:
+    oracle = lab.oracle(name)
+    attacks = bool(set(grid.attacked) & set(grid.methods))
+    for method in (BASE, *((ORACLE,) if oracle else ())):
+        for part in parts.of_method(method, oracle=False, attack=attacks, rank=lab.ranking is not None):
+            yield _spec(lab, grid, name, (part, method, 0, {}))
+    for seed in range(max(grid.seeds, grid.draws)):
+        for method, size in grid.wanted(seed):
+            settings = {**asdict(lab.settings), "neurons": size}
+            early = seed < grid.seeds
+            attack, rank = early and method in grid.attacked, early and lab.ranking is not None
+            for part in parts.of_method(method, oracle=oracle is not None, attack=attack, rank=rank):
+                yield _spec(lab, grid, name, (part, method, seed, settings))
+
+
+def _spec(lab: Lab, grid: Grid, name: str, which: tuple[Part, str, int, Mapping[str, Any]]) -> Spec:
+    part, method, seed, settings = which
+    about, oracle = lab.subject(name, grid), lab.oracle(name)
+    reads = lab.ranking.key if lab.ranking is not None and part is Part.RANKED else ""
+    if oracle is not None and (method == ORACLE or part is Part.DEEP):
+        reads += oracle.fingerprint
+    there = (lab.model.fingerprint, about.slug, about.digest, method)
+    return Spec(part, *there, settings=settings, seed=seed, other=reads)
+
+
+def _task(lab: Lab, grid: Grid, spec: Spec, name: str) -> Task:
+    def _do(bar: Progress) -> None:
+        about = lab.subject(name, grid)
+        forgetting, facts = _forgetting(lab, spec, name, about, bar)
+        case = Case(lab.model, forgetting, about, spec.seed, draw=grid.draw, quick=grid.quick)
+        found = parts.measure(spec, case, oracle=lab.oracle(name), ranks=lab.ranking, progress=bar)
+        kept = cells.Measured(found.rows, {**found.facts, **facts})
+        cells.keep(lab.keeper, spec, kept, run=lab.run, machine=machine())
+
+    like = f"{spec.concept} {spec.label} {spec.part.value}"
+    return Task(spec.name, like, f"{name}: {spec.label} seed {spec.seed}, {spec.part.value}", _do)
+
+
+def _forgetting(lab: Lab, spec: Spec, name: str, about: Subject, bar: Progress) -> tuple[Forgetting, dict[str, Any]]:
+    if spec.method == BASE:
+        return Fork(lab.model), {}
+    oracle = lab.oracle(name)
+    if spec.method == ORACLE and oracle is not None:
+        return Fork(oracle), {}
+    method = make(spec.method, ConceptSettings(**spec.settings))
+    fitted = lab.fits.fitted(spec, method, lab.model, about.lesson, bar)
+    return fitted.forgetting, {"fit_seconds": fitted.seconds, "bytes": fitted.size}

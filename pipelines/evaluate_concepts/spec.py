@@ -1,0 +1,84 @@
+"""What a cell of this evaluation is: everything that determines its result, and the key made of it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from importlib.metadata import version
+from typing import Any
+
+HARNESS = 1
+"""Grows when cells are measured otherwise: older ones are not found any more."""
+
+BASE, ORACLE = "base", "oracle"
+"""The model that forgot nothing, and the checkpoint that was trained without the concept."""
+
+
+class Part(StrEnum):
+    """What a cell holds of one model."""
+
+    EXAMINED = "examined"
+    """Answers to every question."""
+    ATTACKED = "attacked"
+    DEEP = "deep"
+    """Which layers still carry the concept, beside the oracle."""
+    RANKED = "ranked"
+    """Lists of real people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One part of what is measured of one method with one seed on one concept."""
+
+    part: Part
+    model: str
+    """Fingerprint of the base."""
+    concept: str
+    """Its name as part of a file name."""
+    subject: str
+    """Digest of what is taught and asked."""
+    method: str
+    settings: Mapping[str, Any]
+    seed: int = 0
+    other: str = ""
+    """What else the part reads: fingerprint of the oracle, digest of real people's lists."""
+
+    @property
+    def label(self) -> str:
+        """The method as tables name it, with the size of its mask."""
+        return label(self.method, self.settings)
+
+    @property
+    def key(self) -> str:
+        """64 hexadecimal digits over everything above and the version of the code."""
+        whole = {**asdict(self), "harness": HARNESS, "lethe": version("lethe-rec")}
+        return hashlib.sha256(json.dumps(whole, sort_keys=True, default=list).encode()).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """What the cell is kept as."""
+        return f"concept-{self.concept}-{self.method}-{self.seed}-{self.part.value}-{self.key[:12]}"
+
+
+def label(method: str, settings: Mapping[str, Any]) -> str:
+    """A method's name with the size of its mask, where it has one of a chosen size.
+
+    >>> label("npo-guided", {"neurons": 64}), label("npo-none", {"neurons": 64}), label("ssd", {})
+    ('npo-guided/64', 'npo-none', 'ssd')
+    """
+    return f"{method}/{settings['neurons']}" if sized(method) and settings else method
+
+
+def sized(method: str) -> bool:
+    """Whether the settings' number of neurons means anything to a method.
+
+    >>> [sized(name) for name in ("refusal-guided", "ablation", "refusal-none", "ssd")]
+    [True, True, False, False]
+    """
+    return method.startswith("ablation") or ("-" in method and not method.endswith("-none"))
+
+
+def drawn(method: str) -> bool:
+    """Whether a method's mask is drawn at random: it is then tried with more seeds."""
+    return method.endswith(("-random", "-layered"))
