@@ -4,13 +4,14 @@
 
 ml-100k: every method with BPR, LightGCN and EASE, under 10% of the interactions, 1% and 5% of the people, with and
 without the re-ranker (the paper's Tables II and III, Fig. 3), 1, 10 and 100 requests in sequence by methods that take
-them one by one, history filters against random (Fig. 4), and with --membership attacks on canaries. A folder with
+them one by one, history filters against random (Fig. 4), and attacks for membership on canaries. A folder with
 train.txt and test.txt (`user item item ...`) has neither titles nor times: its backbones alone, on its own split.
 
 One seed of everything comes first, so that a page of few parts can be read. Finished parts are kept under --out: run it
 again until it ends with 0; status 75 says that parts are left. Nothing is begun that would likely end after --minutes.
 --page is written when nothing is left; OUT/forgetting.md always. Two runs may share --out, each with backbones of its
-own (--backbone, and --no-filters for one of them); a last run without --backbone writes the whole page.
+own (--backbone, and --no-filters for one of them), or one with --only-membership; a last run of everything, which finds
+all parts kept, writes the whole page.
 """
 
 import argparse
@@ -59,6 +60,9 @@ ONE_BY_ONE = ("shield", "sisa", "scif", "ifru")
 
 ATTACKED = ("shield", "retrain", "downdate", "scif", "ifru")
 """Methods whose models are attacked for membership: those that start from a plain fit, which one shadow shares."""
+
+CANARIES = {"planted": ("ease", "bpr", "lightgcn"), "people": ("ease", "bpr")}
+"""Backbones that are attacked by planted canaries, which are found where real people are remembered too little."""
 
 WEIGHT = 0.3
 """The re-ranker's share: a fixed one, since the weight that validation rows choose for lethe-tiny is 0."""
@@ -123,6 +127,8 @@ def folder_lab(out: Path, folder: Path, *, quick: bool) -> Lab:
 def grids(asked: argparse.Namespace, backbones: Sequence[str]) -> list[Grid]:
     """What is measured, in this order: one seed of everything first, what takes longest for the least last."""
     own = {"quick": asked.quick, "reranked": PROTOCOLS[:1], "reranked_seeds": 1}
+    if asked.only_membership:
+        return attacks(asked, backbones, own)
     methods, oracles = tuple(asked.method or METHODS), 3 if asked.quick else asked.oracles
     one_by_one = tuple(name for name in ONE_BY_ONE if name in methods)
     trained = tuple(name for name in backbones if name != "ease")
@@ -141,9 +147,12 @@ def grids(asked: argparse.Namespace, backbones: Sequence[str]) -> list[Grid]:
 
 
 def attacks(asked: argparse.Namespace, backbones: Sequence[str], own: Mapping[str, Any]) -> list[Grid]:
-    """Grids without cells: the shadow trainings of each kind of canary that is asked for."""
+    """Grids without cells: the shadow trainings of each kind of canary."""
+    if asked.no_membership:
+        return []
     methods = tuple(name for name in ATTACKED if name in (asked.method or METHODS))
-    return [Grid(tuple(backbones), methods, (), inquiry=Inquiry(kind), **own) for kind in asked.membership or ()]
+    found = {kind: tuple(name for name in known if name in backbones) for kind, known in CANARIES.items()}
+    return [Grid(names, methods, (), inquiry=Inquiry(kind), **own) for kind, names in found.items() if names]
 
 
 def folder_grids(asked: argparse.Namespace) -> list[Grid]:
@@ -268,7 +277,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--method", action="append")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--oracles", type=int, default=5)
-    parser.add_argument("--membership", action="append", choices=["people", "planted"], help="may be repeated")
+    parser.add_argument("--no-membership", action="store_true", help="leave the attacks for membership out")
+    parser.add_argument("--only-membership", action="store_true", help="nothing but them")
     parser.add_argument("--weight", type=float, default=WEIGHT)
     parser.add_argument("--no-rerank", action="store_true")
     parser.add_argument("--no-filters", action="store_true", help="leave the history filters to another run")
@@ -288,7 +298,7 @@ def main() -> None:
     if asked.data:
         found = measured(folder_lab(out, asked.data, quick=asked.quick), folder_grids(asked), budget)
         files.write_json(out / f"summary-{asked.data.name}.json", found)
-    no_filters = asked.only_data or asked.no_filters
+    no_filters = asked.only_data or asked.no_filters or asked.only_membership
     gain = filters_compared(FolderKeeper(out), Budget(0.0) if no_filters else budget, quick=asked.quick)
     parts = stored(out)
     quick = " QUICK=1" if asked.quick else ""

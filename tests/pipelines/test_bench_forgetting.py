@@ -94,12 +94,12 @@ def test_the_papers_ratios_stand_beside_ours():
 
 
 def asked(**more):
-    known = {"quick": False, "method": None, "seeds": 3, "oracles": 5, "membership": None}
+    known = {"quick": False, "method": None, "seeds": 3, "oracles": 5, "no_membership": False, "only_membership": False}
     return argparse.Namespace(**{**known, **more})
 
 
 def test_the_plan_holds_every_protocol_and_its_first_grid_can_be_read_by_itself():
-    planned = forgetting.grids(asked(membership=["planted"]), forgetting.BACKBONES)
+    planned = forgetting.grids(asked(), forgetting.BACKBONES)
     under = {(name, under) for one in planned for name in one.backbones for under in one.protocols}
     for backbone in forgetting.BACKBONES:
         for name in ("interactions-10", "users-1", "users-5", "sequence-1", "sequence-10"):
@@ -109,9 +109,13 @@ def test_the_plan_holds_every_protocol_and_its_first_grid_can_be_read_by_itself(
     assert (planned[0].backbones, planned[0].seeds, planned[0].oracles) == (forgetting.BACKBONES, 1, 3)
     assert max(one.seeds for one in planned if one.protocols == forgetting.PROTOCOLS) == 3
     assert max(one.oracles for one in planned) == 5
-    assert (planned[-1].inquiry.kind, planned[-1].protocols) == ("planted", ())
+    attacks = [(one.inquiry.kind, one.backbones) for one in planned if one.protocols == ()]
+    assert attacks == [("planted", ("ease", "bpr", "lightgcn")), ("people", ("ease", "bpr"))]
 
 
 def test_a_method_that_is_not_asked_for_is_in_no_part_of_the_plan():
-    planned = forgetting.grids(asked(method=["shield"], membership=["people"]), ("bpr",))
+    planned = forgetting.grids(asked(method=["shield"]), ("bpr",))
     assert {one.methods for one in planned} == {("shield",)}
+    alone = forgetting.grids(asked(only_membership=True), ("lightgcn",))
+    assert [(one.protocols, one.inquiry.kind) for one in alone] == [((), "planted")]
+    assert all(one.protocols for one in forgetting.grids(asked(no_membership=True), ("bpr",)))
