@@ -46,6 +46,11 @@ class InteractionLog:
         """The rows of the given splits."""
         return self.take(np.isin(self.split, [SPLITS.index(s) for s in splits]))
 
+    def inhabited(self) -> "InteractionLog":
+        """The same rows, and of the users only those who have one, in their order."""
+        present, user = np.unique(self.user, return_inverse=True)
+        return replace(self, users=tuple(self.users[row] for row in present.tolist()), user=user.astype(np.int64))
+
     def histories(self) -> list[NDArray[np.int64]]:
         """For each user row, the item rows in time order; empty where the user has none."""
         order = np.argsort(self.user, kind="stable")

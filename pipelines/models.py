@@ -89,7 +89,7 @@ def sharded(name: str, frozen: dict[str, Any]) -> "ShardedUnlearner":
     plain = {key: value for key, value in frozen.items() if key != SHARDING}
 
     def _fit(log: InteractionLog, seed: int) -> ItemVectors:
-        made = refit(name, log, plain, seed=seed, progress=lambda done, total: None)
+        made = refit(name, log.inhabited(), plain, seed=seed, progress=lambda done, total: None)
         if not isinstance(made, ItemVectors):
             raise LetheError(f"{name} has no item vectors to be trained in shards; train it without --shards")
         return made

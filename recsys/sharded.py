@@ -169,7 +169,7 @@ class ShardedVectors:
 
     @classmethod
     def of(cls, name: str, items: tuple[ItemId, ...], parts: Mapping[int, ItemVectors], shards: int) -> Self:
-        """Sub-models by shard under the mean of scores; shards that are not named are 0. Needs one sub-model at least."""
+        """Sub-models by shard, one at least, under the mean of scores; shards that are not named are 0."""
         width = next(iter(parts.values())).item_vectors.shape[1]
         item_parts = np.zeros((len(items), shards, width), dtype=np.float32)
         fold_parts = np.zeros_like(item_parts)

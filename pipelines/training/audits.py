@@ -133,7 +133,7 @@ def _unlearner(compared: Compared) -> BackboneUnlearner[Any]:
 
 
 def _refit(compared: Compared, log: InteractionLog, seed: int) -> Any:
-    return models.refit(compared.name, log, compared.frozen, seed=seed, progress=lambda done, total: None)
+    return models.refit(compared.name, log.inhabited(), compared.frozen, seed=seed, progress=lambda done, total: None)
 
 
 def _version_difference(

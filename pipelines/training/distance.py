@@ -46,7 +46,7 @@ def oracles(compared: Compared, rows: Around, *, seed: int, progress: Progress) 
     for n in range(1, ORACLES + 1):
         with progress(f"train oracle {n} of {ORACLES}") as bar:
             own = fresh_seed(seed, n)
-            made.append(models.refit(compared.name, rows.after, compared.frozen, seed=own, progress=bar))
+            made.append(models.refit(compared.name, rows.after.inhabited(), compared.frozen, seed=own, progress=bar))
     return made
 
 

@@ -124,6 +124,20 @@ def test_only_the_shard_that_held_the_rows_is_trained_again(sisa, fitted, method
     assert "none of its rows hidden to 2" in sisa.ok("status").out
 
 
+def test_a_sub_model_is_told_of_nobody_but_its_own_people(sisa, monkeypatch):
+    """Else its random start would spread as if those who are forgotten were there."""
+    named, real = [], RecBoleFitter.fit
+
+    def fit(fitter, log, **how):
+        named.append({RULE.shard_of_user(user) for user in log.users})
+        return real(fitter, log, **how)
+
+    monkeypatch.setattr(RecBoleFitter, "fit", fit)
+    forgotten(sisa, SOMEBODY)
+    erased(sisa)
+    assert named == [{HIT}, {HIT}]
+
+
 def test_many_requests_are_one_fit_of_each_shard_that_they_touch(sisa, fitted):
     item, *_ = history(sisa, BESIDE).items
     ids = [forgotten(sisa, SOMEBODY), forgotten(sisa, BESIDE, "--item", item), forgotten(sisa, ELSEWHERE)]
