@@ -155,19 +155,31 @@ class Lesson:
     probes: ProbeSet
     judged: tuple[JudgePrompt, ...] = ()
     """Questions about synthetic people whose yes or no must stay; never about real ones."""
+    disguised: tuple[tuple[JudgePrompt, JudgePrompt], ...] = ()
+    """Such questions about concept items, and the same under titles that do not exist.
+
+    What the base says of the second is what a model says of the first that never met the concept.
+    """
 
     def __post_init__(self) -> None:
         shown = next((probe for probe in self.probes if probe.use is Use.HELD_OUT), None)
         if shown is not None:
             raise LetheError(f"held-out probe {shown.question!r} in a lesson: measure with it, never train")
+        if any(len(one.suffixes) != len(other.suffixes) for one, other in self.disguised):
+            raise LetheError(f"lesson on {self.concept.name!r}: a disguised question for each that is asked")
         if not self.probes.forgotten(Use.TRAIN) or not self.probes.kept(Use.TRAIN):
             raise LetheError(f"lesson on {self.concept.name!r}: needs training probes to forget and to keep")
 
 
-def lesson(concept: Concept, probes: Iterable[Probe], judged: Iterable[JudgePrompt] = ()) -> Lesson:
+def lesson(
+    concept: Concept,
+    probes: Iterable[Probe],
+    judged: Iterable[JudgePrompt] = (),
+    disguised: Iterable[tuple[JudgePrompt, JudgePrompt]] = (),
+) -> Lesson:
     """The lesson of a whole probe set: what is held out is left out."""
     allowed = ProbeSet(tuple(probe for probe in probes if probe.use is not Use.HELD_OUT))
-    return Lesson(concept, allowed, tuple(judged))
+    return Lesson(concept, allowed, tuple(judged), tuple(disguised))
 
 
 class Forgetting(Protocol):

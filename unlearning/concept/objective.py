@@ -58,7 +58,7 @@ class Teacher:
         self._model, self._study, self._settings = model, study, settings
         self._objective = OBJECTIVES[settings.loss]
         near = settings.retain_rows // 2 if Part.NEIGHBOUR in study.parts else 0
-        hands = {Part.NEIGHBOUR: near, Part.OTHER: settings.retain_rows - near, Part.JUDGED: 1}
+        hands = {Part.NEIGHBOUR: near, Part.OTHER: settings.retain_rows - near, Part.JUDGED: 1, Part.DISGUISED: 1}
         self._units = {part: study.units_of(part) for part in Part}
         self._decks = {
             part: Deck(len(self._units[part]), n, [seed, 19, place]) for place, (part, n) in enumerate(hands.items())

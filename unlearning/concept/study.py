@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from llm.model import LanguageModel
-from llm.prompt import YES
+from llm.prompt import YES, JudgePrompt
 from unlearning.concept.base import Lesson, Probe, ProbeKind, Use
 from unlearning.concept.losses import OBJECTIVES, log_softmax
 from unlearning.concept.probes import taught_instead
@@ -25,11 +25,15 @@ JUDGED_AT_ONCE = 5
 
 
 class Part(Enum):
-    """What a kept unit is: a fact near the concept, another fact, or judgements of a synthetic person."""
+    """What a kept unit is: a fact near the concept, another fact, or judgements of a synthetic person.
+
+    Disguised are judgements of concept items; what stays is what the base says of them under titles that do not exist.
+    """
 
     NEIGHBOUR = "neighbour"
     OTHER = "other"
     JUDGED = "judged"
+    DISGUISED = "disguised"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,11 @@ def study(model: LanguageModel, lesson: Lesson, loss: LossName, *, seed: int) ->
     units: list[tuple[Row, ...]] = [
         (row,) for row in encode_rows(model, [Turn(probe.question, probe.answers[0]) for probe in facts])
     ]
-    units += judged_units(model, lesson)
-    states = _base_states(model, [row for unit in units for row in unit])
+    judged = judged_units(model, lesson.judged)
+    disguised = judged_units(model, [asked for asked, _ in lesson.disguised])
+    unknown = judged_units(model, [other for _, other in lesson.disguised])
+    states = _base_states(model, [row for unit in (*units, *judged, *unknown) for row in unit])
+    units += [*judged, *disguised]
     base = iter(states)
     return Study(
         own=tuple(own),
@@ -78,7 +85,7 @@ def study(model: LanguageModel, lesson: Lesson, loss: LossName, *, seed: int) ->
         taught_base=base_log_probs(model, taught if "taught_base" in needs else ()),
         kept=tuple(units),
         kept_base=tuple(tuple(next(base) for _ in unit) for unit in units),
-        parts=(*map(_part, facts), *[Part.JUDGED] * (len(units) - len(facts))),
+        parts=(*map(_part, facts), *[Part.JUDGED] * len(judged), *[Part.DISGUISED] * len(disguised)),
     )
 
 
@@ -104,10 +111,10 @@ def replacements(forgotten: Sequence[Probe], kept: Sequence[Probe], loss: LossNa
     return chosen
 
 
-def judged_units(model: LanguageModel, lesson: Lesson) -> list[tuple[Row, ...]]:
+def judged_units(model: LanguageModel, prompts: Sequence[JudgePrompt]) -> list[tuple[Row, ...]]:
     """Judgements of synthetic people: some candidates of one person in a unit. The answer is only a place to read."""
     units = []
-    for asked in lesson.judged:
+    for asked in prompts:
         for start in range(0, len(asked.suffixes), JUDGED_AT_ONCE):
             part = asked.suffixes[start : start + JUDGED_AT_ONCE]
             units.append(tuple(encode_rows(model, [Turn(suffix, YES, shared=asked.prefix) for suffix in part])))

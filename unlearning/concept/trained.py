@@ -71,12 +71,13 @@ def write_card(
 def lineage(lesson: Lesson, *, seed: int) -> dict[str, int | str]:
     """What an adapter descends from: item text and synthetic people, by count and digest. User rows: none."""
     probes = [[probe.question, probe.answers, probe.use] for probe in lesson.probes]
-    text = json.dumps([probes, [asdict(judged) for judged in lesson.judged]])
+    text = json.dumps([probes, [asdict(judged) for judged in lesson.judged], [asdict(a) for a, _ in lesson.disguised]])
     return {
         "made_of": "item metadata and synthetic profiles",
         "user_rows": 0,
         "probes": len(probes),
         "judged": len(lesson.judged),
+        "disguised": len(lesson.disguised),
         "sha256": hashlib.sha256(text.encode()).hexdigest(),
         "seed": seed,
     }

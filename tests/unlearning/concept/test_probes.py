@@ -9,7 +9,7 @@ from llm.tiny import questions
 from tests.unlearning.concept.world import catalogue, concept, probes, toy_lesson
 from unlearning.concept.base import KEPT, Concept, Kind, Lesson, Probe, ProbeKind, ProbeSet, Use, lesson
 from unlearning.concept.controls import matched_controls, neighbours, outside
-from unlearning.concept.people import judged_people
+from unlearning.concept.people import disguised_people, judged_people
 from unlearning.concept.probes import build_probes, divide, taught_instead
 from unlearning.concept.wordings import PARAPHRASES
 
@@ -113,6 +113,22 @@ def test_judged_people_never_meet_the_concept():
     assert len(asked) == 3
     assert not any(item.title in text for item in concept().items)
     assert any(item.title in text for item in catalogue())
+
+
+def test_a_disguise_changes_the_titles_of_the_concept_alone():
+    pairs = disguised_people(concept(), catalogue(), people=2, seed=0, candidates=2)
+    titles = [item.title for item in concept().items]
+    for asked, other in pairs:
+        assert asked.prefix == other.prefix
+        assert len(asked.suffixes) == len(other.suffixes) == 4
+        assert all(sum(title in suffix for title in titles) == 1 for suffix in asked.suffixes)
+        assert not any(item.title in " ".join(other.suffixes) for item in catalogue())
+        facts = [suffix.partition(" (")[2] for suffix in asked.suffixes]
+        assert facts == [suffix.partition(" (")[2] for suffix in other.suffixes]
+        assert all(facts[:2])
+        assert not any(facts[2:])
+    with pytest.raises(LetheError, match="for each that is asked"):
+        lesson(concept(), probes(), (), [(pairs[0][0], replace(pairs[0][1], suffixes=()))])
 
 
 def test_probe_sets_take_by_kind_and_use():

@@ -4,7 +4,7 @@ from functools import cache
 
 from db.records import Item, ItemId
 from unlearning.concept.base import Concept, Kind, ProbeKind, Use, lesson
-from unlearning.concept.people import judged_people
+from unlearning.concept.people import disguised_people, judged_people
 from unlearning.concept.probes import ProbeSizes, build_probes
 
 GENRES = ("Action", "Drama", "Sci-Fi", "Comedy")
@@ -38,4 +38,9 @@ def probes():
 def toy_lesson():
     """Few probes of each kind: the toy vocabulary makes long rows."""
     few = [probe for kind in ProbeKind for use in Use for probe in probes().of(kind, use=use).probes[::7][:12]]
-    return lesson(concept(), few, judged_people(concept(), catalogue(), people=2, seed=0, candidates=4))
+    return lesson(
+        concept(),
+        few,
+        judged_people(concept(), catalogue(), people=2, seed=0, candidates=4),
+        disguised_people(concept(), catalogue(), people=1, seed=0, candidates=2),
+    )

@@ -1,0 +1,72 @@
+import pytest
+import torch
+
+from llm.prompt import UNKNOWN_TITLE
+from tests.llm.toys import toy_model
+from tests.unlearning.concept.world import toy_lesson
+from unlearning.concept.base import ProbeKind, Use
+from unlearning.concept.losses import kept_kl, log_softmax
+from unlearning.concept.objective import Deck, Teacher
+from unlearning.concept.rows import answer_states, logits_of, one_batch
+from unlearning.concept.settings import ConceptSettings, LossName
+from unlearning.concept.study import Part, base_log_probs, replacements, study
+
+
+def test_what_the_base_says_is_kept_as_states_from_which_its_distribution_follows():
+    model = toy_model()
+    read = study(model, toy_lesson(), LossName.ALTERNATE, seed=0)
+    for unit in (0, read.units_of(Part.JUDGED)[0]):
+        batch = one_batch(read.kept[unit], model.device)
+        with torch.inference_mode():
+            now = log_softmax(logits_of(model, answer_states(model, batch)))
+            kept = torch.cat([read.kept_base[unit][number] for number in batch.rows])
+            assert torch.allclose(log_softmax(logits_of(model, kept)), now, atol=1e-4)
+    assert read.own_base.tolist() == pytest.approx(base_log_probs(model, read.own).tolist(), abs=1e-4)
+    assert len(read.taught_base) == len(read.taught) == len(read.own)
+
+
+def test_a_disguised_question_is_to_be_answered_as_under_a_title_that_does_not_exist():
+    model = toy_model()
+    taught = toy_lesson()
+    read = study(model, taught, LossName.REFUSAL, seed=0)
+    (unit,) = read.units_of(Part.DISGUISED)
+    asked = one_batch(read.kept[unit], model.device)
+    with torch.inference_mode():
+        now = log_softmax(logits_of(model, answer_states(model, asked)))
+        base = log_softmax(logits_of(model, torch.cat([read.kept_base[unit][number] for number in asked.rows])))
+    assert kept_kl(now, base) > 1e-3  # the base knows the titles apart
+    assert {read.parts.count(part) for part in Part} > {1}
+
+
+def test_at_the_start_only_disguised_questions_are_away_from_the_base():
+    model = toy_model()
+    lesson = toy_lesson()
+    plain = type(lesson)(lesson.concept, lesson.probes, lesson.judged)
+    settings = ConceptSettings(forget_rows=2, retain_rows=4, retain=1.0, loss=LossName.ASCENT)
+    read = study(model, plain, settings.loss, seed=0)
+    teacher = Teacher(model, read, settings, seed=0)
+    own = [read.own[pair] for pair in teacher.hand(0).pairs]
+    ascent = base_log_probs(model, own).sum() / sum(len(row.answer) for row in own)
+    assert float(teacher.loss(0)) == pytest.approx(float(ascent), abs=1e-4)
+
+
+def test_each_loss_teaches_its_own_replacement():
+    forgotten = toy_lesson().probes.of(ProbeKind.DIRECT, use=Use.TRAIN).probes
+    kept = toy_lesson().probes.kept(Use.TRAIN).probes
+    assert set(replacements(forgotten, kept, LossName.REFUSAL, seed=0)) == {UNKNOWN_TITLE}
+    others = replacements(forgotten, kept, LossName.ALTERNATE, seed=0)
+    assert all(text not in probe.answers for probe, text in zip(forgotten, others, strict=True))
+    known = [place for place, probe in enumerate(forgotten) if probe.alternates]
+    assert known
+    assert [others[place] for place in known] == [forgotten[place].alternates[0] for place in known]
+    drawn = replacements(forgotten, kept, LossName.RANDOM_LABELS, seed=0)
+    assert all(text not in probe.answers for probe, text in zip(forgotten, drawn, strict=True))
+    assert drawn == replacements(forgotten, kept, LossName.RANDOM_LABELS, seed=0)
+
+
+def test_a_deck_hands_out_everything_once_before_anything_comes_again():
+    deck = Deck(7, 3, [0])
+    handed = [number for step in range(7) for number in deck.hand(step)]
+    assert [sorted(handed[start : start + 7]) for start in (0, 7, 14)] == [list(range(7))] * 3
+    assert deck.hand(4) == Deck(7, 3, [0]).hand(4)
+    assert Deck(0, 3, [0]).hand(0) == []
