@@ -83,10 +83,13 @@ def sharded(name: str, frozen: dict[str, Any]) -> "ShardedUnlearner":
     """
     from unlearning.data.grapheraser import grapheraser
     from unlearning.data.receraser import receraser
+    from unlearning.data.sharding import shard_settings
     from unlearning.data.sisa import sisa
 
     how = frozen[SHARDING]
     plain = {key: value for key, value in frozen.items() if key != SHARDING}
+    if name in ("bpr", "lightgcn"):
+        plain = shard_settings(plain, how["shards"])
 
     def _fit(log: InteractionLog, seed: int) -> ItemVectors:
         made = refit(name, log.inhabited(), plain, seed=seed, progress=lambda done, total: None)

@@ -94,12 +94,16 @@ def fold_vectors(log: InteractionLog, user_rows: FloatArray, item_vectors: Float
     Item vectors are brought to length 1, meant over each history in `log`, and carried by `fold_map`. The rows
     `user_rows` [users, d] themselves are not kept.
     """
-    return folded(item_vectors, fold_map(log, user_rows, item_vectors))
+    return folded(log, item_vectors, fold_map(log, user_rows, item_vectors))
 
 
-def folded(item_vectors: FloatArray, carry: Floats) -> FloatArray:
-    """The fold vectors of items [items, d] under a map [d, d]: their directions, carried."""
-    return np.asarray(_directions(item_vectors) @ carry, dtype=np.float32)
+def folded(log: InteractionLog, item_vectors: FloatArray, carry: Floats) -> FloatArray:
+    """The fold vectors of items [items, d] under a map [d, d]: their directions, carried.
+
+    Items that nobody has met in `log` have 0: nobody was ever mapped from where training left them.
+    """
+    met = np.isin(np.arange(len(item_vectors)), log.item)
+    return np.asarray(np.where(met[:, None], _directions(item_vectors) @ carry, 0.0), dtype=np.float32)
 
 
 def fold_map(log: InteractionLog, user_rows: FloatArray, item_vectors: FloatArray) -> Floats:
@@ -118,7 +122,8 @@ def fold_map(log: InteractionLog, user_rows: FloatArray, item_vectors: FloatArra
 
 def found_map(model: ItemVectors) -> Floats:
     """The map [d, d] that made the fold vectors of `model`, up to rounding."""
-    return np.asarray(np.linalg.lstsq(_directions(model.item_vectors), model.fold_vectors, rcond=None)[0])
+    met = model.fold_vectors.any(axis=1)
+    return np.asarray(np.linalg.lstsq(_directions(model.item_vectors)[met], model.fold_vectors[met], rcond=None)[0])
 
 
 def _directions(item_vectors: FloatArray) -> Floats:

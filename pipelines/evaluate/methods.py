@@ -52,8 +52,18 @@ VECTORS = ("lightgcn", "bpr")
 ALL = (*VECTORS, "ease", "popularity")
 
 
+SHARDS = 10
+"""Of every method that has some, as in their papers."""
+
+
 def _fit(fitting: Fitting) -> Callable[[InteractionLog, int], Any]:
     return lambda log, seed: fitting.fit(log, seed=seed)
+
+
+def _shard_fit(fitting: Fitting) -> Callable[[InteractionLog, int], Any]:
+    from unlearning.data.sharding import shard_settings
+
+    return _fit(Fitting(fitting.backbone, shard_settings(fitting.settings, SHARDS)))
 
 
 def _training(fitting: Fitting) -> "TrainSettings":
@@ -89,19 +99,19 @@ def _downdate(fitting: Fitting) -> BackboneUnlearner[Any]:
 def _sisa(fitting: Fitting) -> BackboneUnlearner[Any]:
     from unlearning.data.sisa import sisa
 
-    return sisa(_fit(fitting))
+    return sisa(_shard_fit(fitting), shards=SHARDS)
 
 
 def _receraser(fitting: Fitting) -> BackboneUnlearner[Any]:
     from unlearning.data.receraser import receraser
 
-    return receraser(_fit(fitting))
+    return receraser(_shard_fit(fitting), shards=SHARDS)
 
 
 def _grapheraser(fitting: Fitting) -> BackboneUnlearner[Any]:
     from unlearning.data.grapheraser import grapheraser
 
-    return grapheraser(_fit(fitting))
+    return grapheraser(_shard_fit(fitting), shards=SHARDS)
 
 
 def _scif(fitting: Fitting) -> BackboneUnlearner[Any]:

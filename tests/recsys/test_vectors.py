@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from db.errors import LetheError
-from recsys.vectors import SHRINKAGE, ItemVectors, fold_vectors
+from recsys.vectors import SHRINKAGE, ItemVectors, fold_map, fold_vectors, folded, found_map
 from tests.contracts.backbone import ITEMS, USERS, BackboneContract
 from tests.recsys.toy import camps, log_of
 
@@ -65,3 +65,15 @@ def test_vectors_that_are_not_finite_are_refused():
     bad = np.array([[np.nan]], dtype=np.float32)
     with pytest.raises(LetheError, match="smaller learning rate"):
         ItemVectors("bpr", ("a",), bad, bad)
+
+
+def test_an_item_that_nobody_met_maps_nobody_and_the_map_is_found_from_the_others():
+    log = log_of([(0, 0), (0, 1), (1, 1), (1, 2), (2, 0), (2, 3), (3, 2)], 4, 6)
+    rng = np.random.default_rng(2)
+    items, rows = rng.normal(size=(6, 2)).astype(np.float32), rng.normal(size=(4, 2)).astype(np.float32)
+    folds = fold_vectors(log, rows, items)
+    assert not folds[4:].any()
+    assert folds[:4].any(axis=1).all()
+    model = ItemVectors("bpr", log.items, items, folds)
+    assert found_map(model) == pytest.approx(fold_map(log, rows, items), abs=1e-5)
+    assert np.array_equal(folded(log, items, fold_map(log, rows, items)), folds)

@@ -9,12 +9,12 @@ from recsys.sharded import ShardedVectors, StaticWeights
 from tests.contracts.unlearner import ExactContract, UnlearnerContract, before, quick_fit
 from tests.recsys.toy import camps
 from tests.unlearning.sharded_world import TableCases
-from unlearning.data.attention import AttentionFitter, _Net, rotations
+from unlearning.data.attention import AttentionFitter, _Net, _Table, rotations
 from unlearning.data.receraser import receraser
 from unlearning.data.sharding import derived
 from unlearning.data.weights import drawn
 
-QUICK = AttentionFitter(epochs=2, batch=64)
+QUICK = AttentionFitter(steps=8, batch=64)
 
 
 class TestRecEraser(TableCases, UnlearnerContract):
@@ -76,8 +76,9 @@ def turned_parts(seed=0):
 def test_transport_starts_by_turning_sub_models_onto_one_another():
     """With equal attention the aggregate of turned copies is then the one model."""
     base, parts, log = turned_parts()
-    assert rotations(parts)[0] == pytest.approx(np.eye(3), abs=1e-5)
-    start = _Net(parts, seed=1).aggregator()
+    people = parts.user_parts(log.histories())
+    assert rotations(parts, people)[0] == pytest.approx(np.eye(3), abs=1e-4)
+    start = _Net(parts, people, seed=1).aggregator()
     model = ShardedVectors("toy", log.items, parts.item_parts, parts.fold_parts, start)
     histories = [np.array([0, 3]), np.array([5])]
     assert model.scores(histories) == pytest.approx(base.scores(histories), abs=1e-4)
@@ -85,13 +86,14 @@ def test_transport_starts_by_turning_sub_models_onto_one_another():
 
 def test_what_is_trained_is_what_is_served():
     _, parts, log = turned_parts()
-    net = _Net(parts, seed=1)
+    histories = log.histories()
+    people = parts.user_parts(histories)
+    net = _Net(parts, people, seed=1)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter += torch.linspace(-0.5, 0.5, parameter.numel()).reshape(parameter.shape)
-    histories = log.histories()
-    people = torch.from_numpy(parts.user_parts(histories))
-    scores = net.users(people) @ net.items(torch.from_numpy(parts.item_parts)).T
+    users, items = (torch.from_numpy(part.swapaxes(0, 1).copy()) for part in (people, parts.item_parts))
+    scores = net.users(users) @ net.items(items).T
     served = ShardedVectors("toy", log.items, parts.item_parts, parts.fold_parts, net.aggregator())
     assert served.scores(histories) == pytest.approx(scores.detach().numpy(), abs=1e-4)
 
@@ -111,15 +113,39 @@ def test_training_lowers_the_loss_and_leaves_random_states_and_sub_models_alone(
     parts = ShardedVectors("toy", log.items, items.copy(), folds.copy(), StaticWeights.mean(3))
     torch.manual_seed(5)
     state = torch.get_rng_state()
-    trained = AttentionFitter(epochs=30, batch=64, learning_rate=0.01).fit(parts, log, 1)
+    trained = AttentionFitter(steps=100, batch=64, learning_rate=0.01).fit(parts, log, 1)
     assert torch.equal(torch.get_rng_state(), state)
     assert np.array_equal(parts.item_parts, items)
     assert np.array_equal(parts.fold_parts, folds)
-    start = ShardedVectors("toy", log.items, items, folds, _Net(parts, seed=1).aggregator())
+    start = ShardedVectors(
+        "toy", log.items, items, folds, _Net(parts, parts.user_parts(log.histories()), seed=1).aggregator()
+    )
     assert bpr_loss(ShardedVectors("toy", log.items, items, folds, trained), log) < 0.95 * bpr_loss(start, log)
 
 
-@pytest.mark.parametrize("bad", [{"epochs": 0}, {"batch": 0}, {"learning_rate": float("nan")}])
+@pytest.mark.parametrize("bad", [{"steps": 0}, {"batch": 0}, {"learning_rate": float("nan")}])
 def test_settings_that_cannot_train_are_refused(bad):
     with pytest.raises(LetheError, match="not trainable"):
         AttentionFitter(**bad)
+
+
+def test_shards_that_were_shown_other_items_are_turned_by_their_people():
+    """Each shard has vectors of half of the items, and none of the other half."""
+    _, parts, log = turned_parts()
+    first = (np.arange(16) < 8)[:, None]
+    shown = np.stack([first, ~first], axis=1)
+    people = parts.user_parts(log.histories())
+    halves = ShardedVectors("toy", log.items, parts.item_parts * shown, parts.fold_parts, StaticWeights.mean(2))
+    turned = [people[:, shard] @ rotations(halves, people)[shard] for shard in range(2)]
+    assert turned[0] == pytest.approx(turned[1], abs=1e-3)
+    assert np.abs(people[:, 0] - people[:, 1]).max() > 0.1
+
+
+def test_the_first_margins_are_of_the_size_of_1():
+    _, parts, log = turned_parts()
+    people = parts.user_parts(log.histories())
+    net, table = _Net(parts, people, seed=1), _Table(parts, people, log)
+    triples = table.of(*(torch.from_numpy(column) for column in drawn(log, 64, 3)))
+    net.scale(*triples)
+    person, liked, other = (vectors.detach().numpy() for vectors in net(*triples))
+    assert ((person * (liked - other)).sum(axis=1) ** 2).mean() == pytest.approx(1, rel=1e-3)

@@ -11,7 +11,7 @@ from recsys.vectors import ItemVectors
 from tests.contracts.unlearner import ExactContract, after, before, quick_fit
 from tests.unlearning.sharded_world import ShardedCases
 from unlearning.data.partition import HashPartition
-from unlearning.data.sharding import derived
+from unlearning.data.sharding import derived, shard_settings
 from unlearning.data.sisa import sisa
 
 
@@ -45,11 +45,18 @@ class TestSisa(ShardedCases, ExactContract):
             subject.forget(self.build(quick_fit, shards=3).fit(log, seed=1), log, after(log), seed=2)
 
 
-def test_the_scores_are_the_mean_of_the_shards_scores():
+def test_the_scores_are_the_mean_of_the_shards_scores_of_items_that_they_have_rows_of():
     log, histories = before(), [np.array([0, 4]), np.array([9])]
     places = HashPartition(3).shard_of(log)
-    subs = [quick_fit(log.take(places == shard), derived(1, 0, shard)) for shard in range(3)]
-    mean = np.mean([sub.scores(histories) for sub in subs], axis=0)
+    scores, unknown = [], 0
+    for shard in range(3):
+        rows = log.take(places == shard)
+        sub, known = quick_fit(rows, derived(1, 0, shard)), np.isin(np.arange(len(log.items)), rows.item)
+        people = np.array([(sub.fold_vectors * known[:, None])[history].mean(axis=0) for history in histories])
+        scores.append(people @ sub.item_vectors.T * known)
+        unknown += np.count_nonzero(~known)
+    mean = np.mean(scores, axis=0)
+    assert unknown > 0
     assert sisa(quick_fit, shards=3).fit(log, seed=1).scores(histories) == pytest.approx(mean, abs=1e-5)
 
 
@@ -76,3 +83,12 @@ def test_bpr_and_lightgcn_are_sharded(settings):
     same = [np.array_equal(done.model.item_parts[:, k], model.item_parts[:, k]) for k in range(3)]
     assert sorted(same) == [False, True, True]
     assert done.model.item_vectors.shape == (24, 12)
+
+
+def test_a_shard_takes_as_long_a_way_as_the_whole_model_in_fewer_epochs():
+    whole = {"model": "bpr", "epochs": 35, "learning_rate": 2e-3, "batch": 2048}
+    part = shard_settings(whole, 10)
+    assert (part["epochs"], part["learning_rate"]) == (21, pytest.approx(2e-2))
+    assert {**part, "epochs": 35, "learning_rate": 2e-3} == whole
+    assert shard_settings(whole, 1) == whole
+    assert shard_settings({**whole, "epochs": 1}, 4)["epochs"] == 1

@@ -243,7 +243,7 @@ def serve(model: ItemVectors, case: Case, theta: Array, move: Array) -> ItemVect
     users, items = _rows(case, case.new(theta + move))
     change = fold_map(case.after, users, items) - fold_map(case.before, was_users, was_items)
     ego = None if model.ego_vectors is None else (theta + move)[case.users :].astype(np.float32)
-    return ItemVectors(model.name, model.items, items, folded(items, found_map(model) + change), ego)
+    return ItemVectors(model.name, model.items, items, folded(case.after, items, found_map(model) + change), ego)
 
 
 def _rows(case: Case, vectors: Array) -> tuple[FloatArray, FloatArray]:
