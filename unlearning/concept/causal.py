@@ -26,13 +26,13 @@ def ablated(model: LanguageModel, mask: Mask) -> Iterator[LanguageModel]:
 
 
 def _zeroing(places: Places, size: int) -> Rewrite:
-    def zero(layer: int, entering: Tensor) -> Tensor:
+    def _zero(layer: int, entering: Tensor) -> Tensor:
         if not places[layer]:
             return entering
         columns = [place * size + offset for place in places[layer] for offset in range(size)]
         return entering.index_fill(-1, torch.tensor(columns, device=entering.device), 0.0)
 
-    return zero
+    return _zero
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,11 +52,11 @@ def neighbours(concept: Concept, catalogue: Sequence[Item], count: int) -> tuple
     rarity = _rarity((*concept.items, *rest))
     weight = Counter(word for item in concept.items for word in _words(item.title))
 
-    def near(other: Item) -> tuple[float, float, str]:
+    def _near(other: Item) -> tuple[float, float, str]:
         shared = sum(rarity[word] * weight[word] for word in _words(other.title))
         return -shared, min(unlike(item, other) for item in concept.items), other.id
 
-    return tuple(sorted(rest, key=near)[:count])
+    return tuple(sorted(rest, key=_near)[:count])
 
 
 def _words(title: str) -> set[str]:

@@ -140,10 +140,10 @@ def listening(layer: nn.Module) -> Iterator[list[Tensor]]:
     """The outputs of a decoder layer, as passes are made within the context."""
     heard: list[Tensor] = []
 
-    def hear(_module: nn.Module, _given: Any, said: Any) -> None:
+    def _hear(_module: nn.Module, _given: Any, said: Any) -> None:
         heard.append(said if isinstance(said, Tensor) else said[0])
 
-    hook = layer.register_forward_hook(hear)
+    hook = layer.register_forward_hook(_hear)
     try:
         yield heard
     finally:

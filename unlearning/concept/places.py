@@ -39,7 +39,7 @@ def rewritten(modules: list[nn.Module], rewrite: Rewrite) -> Iterator[None]:
 
 
 def _hook(layer: int, rewrite: Rewrite) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
-    def enter(_module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def _enter(_module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (rewrite(layer, given[0]), *given[1:])
 
-    return enter
+    return _enter

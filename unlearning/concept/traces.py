@@ -47,13 +47,13 @@ class _Sums:
     def watch(self) -> Rewrite:
         """A rewrite that changes nothing and listens for the gradient."""
 
-        def listen(layer: int, entering: Tensor) -> Tensor:
+        def _listen(layer: int, entering: Tensor) -> Tensor:
             seen = entering if entering.requires_grad else entering.detach().requires_grad_()
             values = seen.detach()
             seen.register_hook(lambda gradient: self._add(layer, values, gradient))  # type: ignore[no-untyped-call]
             return seen
 
-        return listen
+        return _listen
 
     def _add(self, layer: int, values: Tensor, gradient: Tensor) -> None:
         a, g = (part.flatten(0, 1).index_select(0, self.counted).float() for part in (values, gradient))
