@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,21 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write one JSON document atomically."""
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    text = _json(value)
     write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_all(documents: Mapping[Path, Any]) -> None:
+    """Write JSON documents, each whole or not at all and durably; folders are made, and synced once for all of them."""
+    for folder in {path.parent for path in documents}:
+        folder.mkdir(parents=True, exist_ok=True)
+    for path, value in documents.items():
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text(_json(value), encoding="utf-8")
+        _sync(temporary)
+        temporary.replace(path)
+    for folder in {path.parent for path in documents}:
+        _sync(folder)
 
 
 @contextmanager
@@ -65,6 +78,20 @@ def destroy(path: Path) -> None:
         path.unlink(missing_ok=True)
     if path.parent.is_dir():
         _sync(path.parent)
+
+
+def destroy_all(paths: Iterable[Path]) -> None:
+    """Remove files; absent ones are fine. Their folders are synced once."""
+    gone = list(paths)
+    for path in gone:
+        path.unlink(missing_ok=True)
+    for folder in {path.parent for path in gone}:
+        if folder.is_dir():
+            _sync(folder)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def _sync(path: Path) -> None:
