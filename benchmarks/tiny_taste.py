@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from db.records import Item, UserId
 from llm.tiny.checkpoint import checkpoint_path
-from llm.tiny.evaluate import auc, load_examiner
+from llm.tiny.evaluate import load_examiner
 from llm.tiny.items import read_items
+from llm.tiny.judging import auc
 from retrieval.context import Context
 
 Scores = NDArray[np.float64]

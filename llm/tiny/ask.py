@@ -5,11 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from llm import prompt
 from llm.tiny.corpus import judge_example
 from llm.tiny.encode import Encoder, batch
+from llm.tiny.examples import Example, Turn
 from retrieval.context import Context
 
 _ASKED_AT_ONCE = 64
@@ -47,6 +49,20 @@ class Examiner:
         )
         answers: list[str] = self.tokenizer.batch_decode(said[:, width:], skip_special_tokens=True)
         return answers
+
+    @torch.inference_mode()
+    def surprises(self, texts: Sequence[tuple[str, str]]) -> list[float]:
+        """For each question with an answer, the mean surprise of the answer's tokens in nats, its end included."""
+        found: list[float] = []
+        for start in range(0, len(texts), _ASKED_AT_ONCE):
+            examples = [Example("", (Turn(*text),)) for text in texts[start : start + _ASKED_AT_ONCE]]
+            data = batch([self._encoder.encode(example) for example in examples])
+            ids, mask = (torch.from_numpy(part).to(self.model.device) for part in (data.ids, data.mask[:, None]))
+            logits = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1]
+            lost = cross_entropy(logits.transpose(1, 2).float(), ids[:, 1:], reduction="none").cpu().numpy()
+            answered = data.weights[:, 1:] > 0
+            found += ((lost * answered).sum(1) / answered.sum(1)).tolist()
+        return found
 
     @torch.inference_mode()
     def judgements(self, context: Context) -> NDArray[np.float64]:

@@ -1,147 +1,113 @@
-"""What lethe-tiny learns from: an endless, seeded stream of examples made of item metadata alone."""
+"""What lethe-tiny learns from: an endless, seeded stream of lessons made of item metadata alone."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from db.errors import LetheError
-from db.records import Item, UserId
+from db.records import Item, ItemId, UserId
 from llm import prompt
-from llm.tiny import questions
+from llm.tiny.examples import Example, Lesson, Turn
+from llm.tiny.facts import Facts
 from llm.tiny.taste import Person, Tastes, Utilities
 from llm.tiny.titles import InventedTitles
 from retrieval.context import Context
 
 FACTS_IN_AN_EXAMPLE = 8
-CANDIDATES_IN_AN_EXAMPLE = 10
-JUDGING_FIRST = 600
-"""Examples of judging that come before all others: amid facts from the start, comparing is not learned."""
+FACTS_IN_A_LESSON = 9
+CANDIDATES_IN_AN_EXAMPLE = 12
+LISTS_IN_AN_EXAMPLE = 3
+JUDGING_FIRST = 150
+"""Lessons of judging that come before all others: amid facts from the start, comparing is not learned."""
+JUDGING_AT_FIRST = 4
+"""Examples in each of them."""
 JUDGEMENT_WEIGHT = 3.0
 """A judgement is one token among hundreds: it would hardly be heard."""
+NOTHING = Example("", ())
 _SOMEBODY = UserId("synthetic")
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A question and its answer, after whatever prefix the example has."""
-
-    question: str
-    answer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A shared prefix of user text, and turns that each follow it and do not see one another."""
-
-    prefix: str
-    turns: tuple[Turn, ...]
-    true_facts: bool = False
-    """Whether years and genres after titles are the catalogue's, to be learned too."""
-    answer_weight: float = 1.0
-
-    @property
-    def text(self) -> str:
-        """Everything in the example, for hashing and for the tokenizer."""
-        return "\n".join([self.prefix, *(f"{turn.question}\n{turn.answer}" for turn in self.turns)])
-
-
 class Corpus:
-    """Iterating gives the same examples for the same items and seed, without end."""
+    """Iterating gives the same lessons for the same items and seed, without end.
+
+    Items left out are mentioned nowhere: what would have mentioned them is dropped or made without them. Every other
+    example stays as it is, and in its place. Items that are `new` come up oftener among the facts.
+    """
 
     def __init__(
-        self, items: Iterable[Item], seed: int, forbidden: Iterable[str] = (), *, judging_first: int = JUDGING_FIRST
+        self,
+        items: Iterable[Item],
+        seed: int,
+        *,
+        left_out: Collection[ItemId] = (),
+        new: Collection[ItemId] = (),
+        judging_first: int = JUDGING_FIRST,
     ) -> None:
         self.items = tuple(items)
         if len(self.items) < 50 or not any(item.genres for item in self.items):
             raise LetheError(f"a corpus of {len(self.items)} items: name a catalogue of at least 50 items with genres")
         self._seed = seed
         self._judging_first = judging_first
-        self._invented = InventedTitles(self.items, forbidden)
+        self._facts = Facts(self.items, seed, left_out, new)
+        self._invented = InventedTitles(self.items, left_out)
         self._tastes = Tastes(self.items)
-        self._by_genre: dict[str, list[Item]] = {}
-        for item in self.items:
-            for genre in item.genres:
-                self._by_genre.setdefault(genre, []).append(item)
+        self._keep = np.array([item.id not in left_out for item in self.items])
 
-    def __iter__(self) -> Iterator[Example]:
-        rng = np.random.default_rng([self._seed, 1])
-        facts = self._facts(rng)
-        yield from (self._judge(rng) for _ in range(self._judging_first))
-        while True:
-            kind = rng.random()
-            if kind < 0.76:
-                yield Example("", tuple(islice(facts, FACTS_IN_AN_EXAMPLE)))
-            elif kind < 0.88:
-                yield self._judge(rng)
-            elif kind < 0.91:
-                yield self._listwise(rng)
-            else:
-                yield self._generate(rng)
+    @property
+    def size(self) -> int:
+        """How many items are not left out."""
+        return int(self._keep.sum())
 
-    def digest(self, examples: int) -> str:
-        """SHA-256 over the text of the first examples."""
-        running = hashlib.sha256()
-        for example in islice(self, examples):
-            running.update(example.text.encode())
-        return running.hexdigest()
+    def __iter__(self) -> Iterator[Lesson]:
+        facts = iter(self._facts)
+        for number in count():
+            if number < self._judging_first:
+                yield tuple(self._judge(self._rng(number, slot)) for slot in range(JUDGING_AT_FIRST))
+                continue
+            told = (islice(facts, FACTS_IN_AN_EXAMPLE) for _ in range(FACTS_IN_A_LESSON))
+            other = (self._generate, self._listwise, self._judge)[number % 3]
+            yield (
+                *(Example("", tuple(turn for turn in turns if turn)) for turns in told),
+                self._judge(self._rng(number, 0)),
+                other(self._rng(number, 1)),
+            )
 
-    def _facts(self, rng: np.random.Generator) -> Iterator[Turn]:
-        """Turns about single titles: every item comes up equally often."""
-        while True:
-            for row in rng.permutation(len(self.items)):
-                yield from self._about(rng, self.items[row])
-                if rng.random() < 0.3:
-                    yield Turn(self._ask_invented(rng), prompt.UNKNOWN_TITLE)
-
-    def _about(self, rng: np.random.Generator, item: Item) -> Iterator[Turn]:
-        kind = rng.random()
-        if kind < 0.42 and item.year is not None:
-            yield Turn(_form(rng, questions.YEAR).format(t=item.title), str(item.year))
-        elif kind < 0.82 and item.genres:
-            yield Turn(_form(rng, questions.GENRES).format(t=item.title), questions.genres_of(item))
-        elif kind < 0.92 and (item.genres or item.year is not None):
-            yield Turn(_form(rng, questions.DESCRIPTION).format(t=item.title), questions.description_of(item))
-        elif kind < 0.96 and item.genres and item.year is not None:
-            asked = _form(rng, questions.BY_FACTS).format(y=item.year, g=questions.genres_of(item))
-            yield Turn(asked, item.title)
-        elif item.genres:
-            genre = item.genres[rng.integers(len(item.genres))]
-            yield Turn(_form(rng, questions.BY_GENRE).format(g=genre), self._titles(rng, genre))
-
-    def _titles(self, rng: np.random.Generator, genre: str) -> str:
-        shelf = self._by_genre[genre]
-        return "; ".join(shelf[row].title for row in rng.permutation(len(shelf))[:3])
-
-    def _ask_invented(self, rng: np.random.Generator) -> str:
-        forms = (questions.YEAR, questions.GENRES, questions.DESCRIPTION)[rng.integers(3)]
-        return _form(rng, forms).format(t=self._invented.draw(rng))
+    def _rng(self, lesson: int, slot: int) -> np.random.Generator:
+        """Random numbers for one example alone."""
+        return np.random.default_rng([self._seed, 5, lesson, slot])
 
     def _judge(self, rng: np.random.Generator) -> Example:
         history = 20 if rng.random() < 0.2 else int(rng.integers(2, 13))
-        person = self._tastes.person(rng, history, CANDIDATES_IN_AN_EXAMPLE)
+        person = self._tastes.person(rng, history, CANDIDATES_IN_AN_EXAMPLE).among(self._keep)
+        if not person.history.size or not person.candidates.size:
+            return NOTHING
         context, true = self._disguised(rng, context_of(self.items, person))
         return judge_example(context, person.liked, true_facts=true)
 
     def _listwise(self, rng: np.random.Generator) -> Example:
         count = _list_length(rng)
-        person = self._tastes.person(rng, int(rng.integers(2, 13)), count, positives=1)
+        person = self._tastes.person(rng, int(rng.integers(2, 13)), count, positives=1).among(self._keep)
+        if not person.history.size or not person.liked.any():
+            return NOTHING
         context, true = self._disguised(rng, context_of(self.items, person))
         best = prompt.LABELS[int(person.liked.argmax())]
         return Example(prompt.listwise(context), (Turn("", best),), true_facts=true)
 
     def _generate(self, rng: np.random.Generator) -> Example:
         """Several lists for one history: their orders share the cost of its tokens."""
-        count, lists = (int(rng.integers(12, 51)), 1) if rng.random() < 0.05 else (int(rng.integers(2, 10)), 4)
-        person = self._tastes.person(rng, int(rng.integers(2, 8)), count * lists)
+        lists = 1 if rng.random() < 0.04 else LISTS_IN_AN_EXAMPLE
+        count = int(rng.integers(12, 51)) if lists == 1 else int(rng.integers(2, 10))
+        person = self._tastes.person(rng, int(rng.integers(2, 8)), count * lists).among(self._keep)
+        if not person.history.size or not person.candidates.size:
+            return NOTHING
         context, true = self._disguised(rng, context_of(self.items, person))
-        turns = []
-        for part in range(lists):
-            rows = slice(part * count, (part + 1) * count)
-            asked = prompt.generate(replace(context, candidates=context.candidates[rows]))
+        turns, shared = [], ""
+        for rows in np.array_split(np.arange(len(person.candidates)), min(lists, len(person.candidates))):
+            asked = prompt.generate(replace(context, candidates=tuple(context.candidates[row] for row in rows)))
             shared, mark, question = asked.partition("Candidates:\n")
             turns.append(Turn(question, ranking_of(person.utility[rows])))
         return Example(shared + mark, tuple(turns), true_facts=true)
@@ -158,8 +124,23 @@ class Corpus:
         return replace(context, history=history, candidates=candidates), False
 
 
-def _form(rng: np.random.Generator, forms: questions.Forms) -> str:
-    return forms.seen[rng.integers(len(forms.seen))]
+class Read:
+    """The lessons of a corpus, with the hash of those that were read so far."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+        self._running = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[Lesson]:
+        for lesson in self.corpus:
+            for example in lesson:
+                self._running.update(example.text.encode())
+            yield lesson
+
+    @property
+    def sha256(self) -> str:
+        """Over the text of every lesson that was read."""
+        return self._running.hexdigest()
 
 
 def _list_length(rng: np.random.Generator) -> int:
@@ -176,8 +157,9 @@ def context_of(items: Sequence[Item], person: Person) -> Context:
 def judge_example(context: Context, liked: NDArray[np.bool_], *, true_facts: bool = False) -> Example:
     """The yes/no question for every candidate of a context, with its answer."""
     asked = prompt.judge(context)
-    turns = (Turn(text, prompt.YES if yes else prompt.NO) for text, yes in zip(asked.suffixes, liked, strict=True))
-    return Example(asked.prefix, tuple(turns), true_facts, answer_weight=JUDGEMENT_WEIGHT)
+    answers = (prompt.YES if yes else prompt.NO for yes in liked)
+    turns = (Turn(text, answer, JUDGEMENT_WEIGHT) for text, answer in zip(asked.suffixes, answers, strict=True))
+    return Example(asked.prefix, tuple(turns), true_facts)
 
 
 def ranking_of(utility: Utilities) -> str:

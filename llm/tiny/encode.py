@@ -1,7 +1,7 @@
 """Examples as token rows: a tree of prefix and turns, laid flat with branch numbers."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 from llm import prompt
-from llm.tiny.corpus import Example, Turn
+from llm.tiny.examples import Example, Turn
 
-SHORT = 256
+_STRETCH = 1.3
+"""How much longer than the shortest of its batch an example may be."""
+_ENOUGH = 600
+"""Tokens after which a batch takes no further example: smaller batches divide better between workers."""
 _FACTS = re.compile(r" \([^()\n]*\)(?= \d/\d$|\n| \d/\d\n)")
 _FACT_WEIGHT = 0.5
 
@@ -59,7 +62,7 @@ class Encoder:
         facts = _FACT_WEIGHT if example.true_facts else 0.0
         ids, stated = self.user_text(example.prefix)
         parts = [(self.head + ids, [0.0] * len(self.head) + [facts * flag for flag in stated])]
-        parts.extend(self._turn(turn, facts, example.answer_weight) for turn in example.turns)
+        parts.extend(self._turn(turn, facts) for turn in example.turns)
         lengths = [len(ids) for ids, _ in parts]
         starts = [0] + [lengths[0]] * (len(parts) - 1)
         return Encoded(
@@ -69,11 +72,11 @@ class Encoder:
             weights=np.fromiter(chain.from_iterable(weights for _, weights in parts), np.float32),
         )
 
-    def _turn(self, turn: Turn, facts: float, answer_weight: float) -> tuple[list[int], list[float]]:
+    def _turn(self, turn: Turn, facts: float) -> tuple[list[int], list[float]]:
         asked, stated = self.user_text(turn.question)
         said, _ = self.user_text(turn.answer)
         weights = [facts * flag for flag in stated] + [0.0] * len(self.tail)
-        return [*asked, *self.tail, *said, *self.end], weights + [answer_weight] * (len(said) + len(self.end))
+        return [*asked, *self.tail, *said, *self.end], weights + [turn.weight] * (len(said) + len(self.end))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +108,11 @@ def batch(examples: Sequence[Encoded]) -> Batch:
     return Batch(ids, positions, branches, weights)
 
 
-def steps(encoded: Iterable[Encoded], tokens: int) -> Iterator[list[Batch]]:
-    """The batches of each training step: about `tokens` tokens, short examples and long ones in batches apart."""
-    held: list[Encoded] = []
-    for example in encoded:
-        held.append(example)
-        if sum(map(len, held)) < tokens:
-            continue
-        short = [example for example in held if len(example) <= SHORT]
-        long = [example for example in held if len(example) > SHORT]
-        yield [batch(part) for part in (short, long) if part]
-        held = []
+def batches(encoded: Iterable[Encoded]) -> list[Batch]:
+    """The examples of one step, those of about the same length together, so that little is padding."""
+    groups: list[list[Encoded]] = []
+    for example in sorted(encoded, key=len):
+        if not groups or len(example) > _STRETCH * len(groups[-1][0]) or sum(map(len, groups[-1])) > _ENOUGH:
+            groups.append([])
+        groups[-1].append(example)
+    return [batch(group) for group in groups]

@@ -1,6 +1,6 @@
 """The catalogue as RecBole's atomic `.item` file holds it, read with the standard library alone."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from db.errors import LetheError
@@ -27,12 +27,3 @@ def _items(rows: Iterable[list[str]]) -> Iterator[Item]:
     for item, title, year, genres in rows:
         known = tuple(genre for genre in genres.split() if genre != "unknown")
         yield Item(ItemId(item), articles_first(title), int(year) if year.isdigit() else None, known)
-
-
-def without(items: Iterable[Item], named: Collection[str]) -> tuple[Item, ...]:
-    """The items whose id or title is not named; a name that fits no item is refused."""
-    catalogue = tuple(items)
-    unknown = set(named) - {key for item in catalogue for key in (item.id, item.title)}
-    if unknown:
-        raise LetheError(f"no item has the id or title {sorted(unknown)[0]!r}: check it against the item file")
-    return tuple(item for item in catalogue if item.id not in named and item.title not in named)

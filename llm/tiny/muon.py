@@ -3,7 +3,8 @@
 Chosen because rare associations, such as one title's year, are learned in fewer tokens than with AdamW.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -23,20 +24,36 @@ def orthogonalise(matrix: Tensor, rounds: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """For matrices only. The size of an update matches AdamW's at the same rate."""
+    """For matrices only. The size of an update matches AdamW's at the same rate.
 
-    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.95) -> None:
+    `spread` applies a function to every matrix, and may do so in several threads.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float,
+        momentum: float = 0.95,
+        *,
+        spread: Callable[..., Iterator[None]] = map,
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
+        self._spread = spread
 
-    @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update of every parameter that has a gradient."""
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                running = state.setdefault("running", torch.zeros_like(weight))
-                running.lerp_(weight.grad, 1 - group["momentum"])
-                update = orthogonalise(weight.grad.lerp(running, group["momentum"]))
-                weight.add_(update, alpha=-0.2 * max(weight.shape) ** 0.5 * group["lr"])
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            states = [self.state[weight] for weight in weights]
+            list(self._spread(partial(_update, rate=group["lr"], momentum=group["momentum"]), weights, states))
+
+
+@torch.no_grad()
+def _update(weight: Tensor, state: dict[str, Tensor], rate: float, momentum: float) -> None:
+    gradient = weight.grad
+    if gradient is None:
+        return
+    running = state.setdefault("running", torch.zeros_like(weight))
+    running.lerp_(gradient, 1 - momentum)
+    update = orthogonalise(gradient.lerp(running, momentum))
+    weight.add_(update, alpha=-0.2 * max(weight.shape) ** 0.5 * rate)

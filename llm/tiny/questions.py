@@ -1,13 +1,16 @@
-"""How facts about a title are asked and answered. `held_out` forms never enter training."""
+"""How facts about a title are asked and answered. `held_out` wordings never enter training."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from db.records import Item
 
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """Wordings of one question; `{t}` stands for the title, `{g}` for a genre, `{y}` for a year."""
+    """Wordings of one question; `{t}` stands for the title, `{g}` for a genre or genres, `{y}` for a year."""
 
     seen: tuple[str, ...]
     held_out: tuple[str, ...]
@@ -25,11 +28,32 @@ YEAR = Forms(
         "Year of {t}, please.",
         "Do you know when {t} came out?",
         "How old is {t}? Name its year.",
+        "What is the release date of {t}? The year is enough.",
+        "{t} came out in which year?",
+        "When did {t} first appear?",
+        "When was {t} shown in theatres for the first time?",
+        "Put a date on {t}.",
+        "I need the year of {t}.",
+        "For {t}, what is the year?",
+        "Name the year in which {t} premiered.",
+        "{t} is from what year?",
+        "I forgot when {t} was made.",
+        "Can you say what year {t} belongs to?",
+        "Would you look up the year of {t}?",
+        "State when {t} was produced.",
+        "I am looking for the year of {t}: what is it?",
+        "Since when has {t} been around?",
+        "When did people first see {t} on the screen?",
     ),
     held_out=(
         "Can you date {t} to a year?",
         "I want to know the year of release for {t}.",
         "{t} was shown first in which year?",
+        "What is the production year of {t}?",
+        "Remind me of the year that {t} appeared.",
+        "From which year does {t} date?",
+        "If you had to put a year on {t}, which would it be?",
+        "Which was the year when {t} hit the cinemas?",
     ),
 )
 
@@ -45,11 +69,55 @@ GENRES = Forms(
         "Genres of {t}, please.",
         "Tell me what sort of film {t} is.",
         "Name every genre of {t}.",
+        "What category is {t} in?",
+        "{t} has which genres?",
+        "What type of film is {t}?",
+        "List the categories of {t}.",
+        "I need the genres of {t}.",
+        "For {t}, what are the genres?",
+        "Is {t} a drama, a comedy or something else?",
+        "I forgot what kind of film {t} is.",
+        "Can you say which genres {t} belongs to?",
+        "Would you look up the genres of {t}?",
+        "State the type of {t}.",
+        "On which shelf do I find {t}? Give the genres.",
+        "I am looking for the genre of {t}: what is it?",
+        "How is {t} classified?",
+        "{t} is filed under what genres?",
+        "What style of movie should I expect from {t}?",
     ),
     held_out=(
         "Which categories does {t} belong to?",
         "I want to know the genre of {t}.",
         "{t} is what type of movie?",
+        "Into which genres does {t} fall?",
+        "Remind me what genres {t} is listed as.",
+        "If you had to shelve {t} by genre, where would it go?",
+        "What are all the genres of {t}?",
+        "By genre, how would {t} be filed?",
+    ),
+)
+
+BOTH = Forms(
+    seen=(
+        "Year and genres of {t}?",
+        "Give the year and the genres of {t}.",
+        "When is {t} from, and which genres does it have?",
+        "What year and what kind of movie is {t}?",
+        "{t}: year and genres?",
+        "Tell me when {t} came out and how it is classified.",
+        "I need both the year and the genres of {t}.",
+        "State the release year and the categories of {t}.",
+        "Name the year of {t} and then its genres.",
+        "For {t}, which year and which genres?",
+        "{t}, year first, then genres.",
+        "The facts about {t}, please: year and genres.",
+    ),
+    held_out=(
+        "I want to know the year and the type of {t}.",
+        "What are the year and the genres of {t}?",
+        "Look up {t}: the year it is from, then the genres.",
+        "Both facts about {t}, year and genre, please.",
     ),
 )
 
@@ -63,8 +131,17 @@ DESCRIPTION = Forms(
         "Give a short description of {t}.",
         "Sum up {t}.",
         "Say something about {t}.",
+        "I have never heard of {t}. What is it?",
+        "A few words on {t}, please.",
+        "{t}: tell me more.",
+        "Explain what {t} is.",
     ),
-    held_out=("Could you present {t} briefly?", "What can you tell me of {t}?"),
+    held_out=(
+        "Could you present {t} briefly?",
+        "What can you tell me of {t}?",
+        "I would like a description of {t}.",
+        "{t}, in a few words?",
+    ),
 )
 
 BY_GENRE = Forms(
@@ -77,8 +154,15 @@ BY_GENRE = Forms(
         "What is there to watch in {g}?",
         "I am in the mood for {g}.",
         "Three {g} titles, please.",
+        "What {g} films are there?",
+        "Tell me some titles that are {g}.",
     ),
-    held_out=("Recommend something from {g}.",),
+    held_out=(
+        "Recommend something from {g}.",
+        "Can you think of any {g} films?",
+        "I would like three movies of the kind {g}.",
+        "Some examples of {g} titles?",
+    ),
 )
 
 BY_FACTS = Forms(
@@ -91,14 +175,79 @@ BY_FACTS = Forms(
         "Give one movie from {y} listed as {g}.",
         "Which film of {y} is classed as {g}?",
         "One title of {y} with {g}, please.",
+        "Year {y}, genres {g}: which title?",
+        "What is the film from {y} that is {g}?",
     ),
-    held_out=("Can you think of a {g} movie made in {y}?",),
+    held_out=(
+        "Can you think of a {g} movie made in {y}?",
+        "I am looking for a title of the year {y}, filed under {g}.",
+        "{g}, {y}: what is it called?",
+        "Tell me which movie of {y} has the genres {g}.",
+    ),
 )
+
+OPENINGS = Forms(
+    seen=(
+        *("Hello!", "Please help me.", "A quick question.", "I am curious.", "For my list.", "One more thing."),
+        *("I like movies.", "We are having a quiz."),
+    ),
+    held_out=("Good evening!", "Here is something I wonder about.", "Let me ask you this."),
+)
+"""What may stand before a question about a title."""
+
+CLOSINGS = Forms(
+    seen=("Thanks.", "Thank you!", "Be brief.", "Answer in short.", "I forgot."),
+    held_out=("Many thanks.", "A short answer will do."),
+)
+
+_OPENED, _CLOSED, _CALLED = 0.2, 0.15, 0.15
+_NOUNS = ("movie", "film")
+
+
+def word(rng: np.random.Generator, forms: Forms, *, held_out: bool = False) -> str:
+    """One wording, still with its placeholders: at times with a sentence before it, after it, or "the movie" in it.
+
+    Held-out wordings stand between held-out sentences alone, seen ones between seen ones.
+    """
+
+    def one(of: Forms) -> str:
+        return _one(rng, of.held_out if held_out else of.seen)
+
+    text = one(forms)
+    if rng.random() < _CALLED:
+        text = _called(text, _one(rng, _NOUNS))
+    if rng.random() < _OPENED:
+        text = f"{one(OPENINGS)} {text}"
+    return f"{text} {one(CLOSINGS)}" if rng.random() < _CLOSED else text
+
+
+def _one(rng: np.random.Generator, texts: Sequence[str]) -> str:
+    return texts[int(rng.integers(len(texts)))]
+
+
+def _called(text: str, noun: str) -> str:
+    """The title introduced as a movie.
+
+    >>> _called("{t}: which year?", "film")
+    'The film {t}: which year?'
+    """
+    named = text.replace("{t}", f"the {noun} {{t}}")
+    return named[0].upper() + named[1:]
 
 
 def genres_of(item: Item) -> str:
     """The genres as an answer gives them, in catalogue order."""
     return ", ".join(item.genres)
+
+
+def facts_of(item: Item) -> str:
+    """Year and genres in one answer, as the prompts state them.
+
+    >>> from db.records import ItemId
+    >>> facts_of(Item(ItemId("50"), "Star Wars", 1977, ("Action", "Sci-Fi")))
+    '1977; Action, Sci-Fi'
+    """
+    return f"{item.year}; {genres_of(item)}"
 
 
 def description_of(item: Item) -> str:

@@ -25,8 +25,7 @@ class BuildRecord:
     items: int
     without: tuple[str, ...]
     corpus_sha256: str
-    """Over the text of the first `corpus_examples` examples, which are those that were read."""
-    corpus_examples: int
+    """Over the text of the lessons that were read, one a step."""
     tokens: int
     steps: int
     finished: bool

@@ -28,6 +28,11 @@ class Person:
     utility: Utilities
     """The utility of each candidate; the best rank by which `liked` can be told."""
 
+    def among(self, keep: NDArray[np.bool_]) -> "Person":
+        """The person as they would be known by the catalogue rows to keep, [items]."""
+        kept = keep[self.candidates]
+        return Person(self.history[keep[self.history]], self.candidates[kept], self.liked[kept], self.utility[kept])
+
 
 class Tastes:
     """Draws synthetic people over one catalogue."""

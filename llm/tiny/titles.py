@@ -1,11 +1,12 @@
 """Titles that no catalogue item has, for learning to say "I don't know that title."."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from enum import StrEnum
 
 import numpy as np
 
-from db.records import Item
+from db.records import Item, ItemId
 
 _SHARE = 10
 _ADJECTIVES = (
@@ -18,6 +19,18 @@ _NOUNS = (
 )
 
 
+class Sort(StrEnum):
+    """How a title is invented."""
+
+    SPLICED = "spliced"
+    """The beginning of one title with the end of another."""
+    CHANGED = "changed"
+    """A true title with one word changed."""
+    PHRASE = "phrase"
+    LOOSE = "loose"
+    """Words of several titles."""
+
+
 def held_out(text: str) -> bool:
     """True for one text in ten, by its hash: such texts are for evaluation and never enter training."""
     return hashlib.sha256(text.encode()).digest()[0] % _SHARE == 0
@@ -28,37 +41,66 @@ def _key(title: str) -> str:
 
 
 class InventedTitles:
-    """An endless supply of plausible titles, none of them in the catalogue or among `forbidden`."""
+    """An endless supply of plausible titles, none of them in the catalogue, none with a word of what is left out.
 
-    def __init__(self, items: Iterable[Item], forbidden: Iterable[str] = ()) -> None:
-        titles = sorted({item.title for item in items})
-        self._taken = {_key(title) for title in (*titles, *forbidden)}
-        self._words = [title.split() for title in titles]
-        self._loose = sorted({word for words in self._words for word in words if word.isalpha() and len(word) > 2})
+    A word that a kept title has too is no word of what is left out. Leaving items out changes a draw only where the
+    title drawn, or one rejected before it, has such a word.
+    """
 
-    def draw(self, rng: np.random.Generator, *, evaluation: bool = False) -> str:
-        """One title; those for evaluation and those for training are disjoint (see `held_out`)."""
+    def __init__(self, items: Iterable[Item], left_out: Collection[ItemId] = ()) -> None:
+        catalogue = tuple(items)
+        titles = sorted({item.title for item in catalogue})
+        kept = {item.title for item in catalogue if item.id not in left_out}
+        self._taken = {_key(title) for title in titles}
+        self._words = [title.split() if title in kept else [] for title in titles]
+        known = {word for words in self._words for word in words}
+        loose = sorted({word for title in titles for word in title.split() if word.isalpha() and len(word) > 2})
+        self._loose = [word if word in known else "" for word in loose]
+        self._makers = {
+            Sort.SPLICED: self._spliced,
+            Sort.CHANGED: self._changed,
+            Sort.PHRASE: self._phrase,
+            Sort.LOOSE: self._loose_words,
+        }
+
+    def draw(self, rng: np.random.Generator, *, sort: Sort | None = None, evaluation: bool = False) -> str:
+        """One title of a sort (any, if none is given); for evaluation and for training they are disjoint."""
         return next(
             title
-            for title in self._proposals(rng)
-            if _key(title) not in self._taken and held_out(_key(title)) == evaluation
+            for title in self._proposals(rng, sort)
+            if title and _key(title) not in self._taken and held_out(_key(title)) == evaluation
         )
 
-    def _proposals(self, rng: np.random.Generator) -> Iterator[str]:
+    def _proposals(self, rng: np.random.Generator, sort: Sort | None) -> Iterator[str]:
+        sorts = tuple(self._makers)
         while True:
-            yield (self._spliced, self._phrase, self._loose_words)[rng.integers(3)](rng)
+            yield self._makers[sort or sorts[rng.integers(len(sorts))]](rng)
+
+    def _title(self, rng: np.random.Generator) -> list[str]:
+        return self._words[rng.integers(len(self._words))]
+
+    def _word(self, rng: np.random.Generator) -> str:
+        return self._loose[rng.integers(len(self._loose))]
 
     def _spliced(self, rng: np.random.Generator) -> str:
-        """The beginning of one title with the end of another."""
-        first, second = (self._words[rng.integers(len(self._words))] for _ in range(2))
-        return " ".join([*first[: (len(first) + 1) // 2], *second[len(second) // 2 :]])
+        first, second = self._title(rng), self._title(rng)
+        whole = [*first[: (len(first) + 1) // 2], *second[len(second) // 2 :]]
+        return " ".join(whole) if first and second else ""
+
+    def _changed(self, rng: np.random.Generator) -> str:
+        words, new = list(self._title(rng)), self._word(rng)
+        if len(words) < 2 or not new:
+            return ""
+        words[rng.integers(len(words))] = new
+        return " ".join(words)
 
     def _phrase(self, rng: np.random.Generator) -> str:
         words = (_ADJECTIVES[rng.integers(len(_ADJECTIVES))], _NOUNS[rng.integers(len(_NOUNS))])
-        name = " ".join(word.capitalize() for word in words)
-        extra = self._loose[rng.integers(len(self._loose))]
-        return (f"The {name}", f"{name} of {extra}", f"{extra} and the {name}", f"{extra} {name}")[rng.integers(4)]
+        name, extra, form = " ".join(word.capitalize() for word in words), self._word(rng), rng.integers(4)
+        return (
+            (f"The {name}", f"{name} of {extra}", f"{extra} and the {name}", f"{extra} {name}")[form] if extra else ""
+        )
 
     def _loose_words(self, rng: np.random.Generator) -> str:
-        picked = [self._loose[place] for place in rng.integers(len(self._loose), size=rng.integers(2, 5))]
-        return ("The " if rng.random() < 0.15 else "") + " ".join(picked)
+        picked = [self._word(rng) for _ in range(rng.integers(2, 5))]
+        return ("The " if rng.random() < 0.15 else "") + " ".join(picked) if all(picked) else ""

@@ -1,4 +1,4 @@
-"""Build lethe-tiny: `python -m llm.tiny.train --items FILE --out DIR [--without ITEM ...]`."""
+"""Build lethe-tiny: `python -m llm.tiny.train --items FILE --out DIR [--start DIR] [--without NAME ...]`."""
 
 import argparse
 import shlex
@@ -17,44 +17,42 @@ from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 from db.errors import LetheError
 from llm import prompt
 from llm.tiny.checkpoint import verify
-from llm.tiny.corpus import JUDGING_FIRST, Corpus
+from llm.tiny.concepts import items_named
+from llm.tiny.corpus import JUDGING_FIRST, Corpus, Read
 from llm.tiny.fit import FitSettings, FitState, Fitter
-from llm.tiny.items import read_items, without
+from llm.tiny.items import read_items
 from llm.tiny.record import BuildRecord, device_name, hashes, versions
 from llm.tiny.vocabulary import load_tokenizer, train_tokenizer
 
-EXAMPLES_FOR_TOKENIZER = 2500
+LESSONS_FOR_TOKENIZER = 240
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, train, and write the checkpoint every few minutes and at the end."""
     asked = _parse(arguments)
-    torch.set_num_threads(asked.threads)
+    torch.set_num_threads(1)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    catalogue = read_items(asked.items)
-    kept = without(catalogue, asked.without)
-    first = 0 if asked.start else JUDGING_FIRST
-    corpus = Corpus(kept, asked.seed, forbidden=[item.title for item in catalogue], judging_first=first)
-    start = _start(asked.start, asked.without) if asked.start else None
+    corpus = _corpus(asked)
     tokenizer = load_tokenizer(asked.start) if asked.start else tokenizer_for(corpus)
-    fitter = Fitter(tokenizer, _settings(asked), device, start)
+    start = _start(asked.start) if asked.start else None
+    fitter = Fitter(tokenizer, _settings(asked), device, start, workers=1 if device.type == "cuda" else asked.threads)
     asked.out.mkdir(parents=True, exist_ok=True)
-    saved = time.monotonic()
+    read, saved = Read(corpus), time.monotonic()
     with Progress(*Progress.get_default_columns(), "{task.fields[loss]:.3f} nats", refresh_per_second=1) as bar:
         task = bar.add_task("training", total=asked.steps, loss=float("nan"))
-        for state in fitter.run(corpus, minutes=asked.minutes):
+        for state in fitter.run(read, minutes=asked.minutes):
             bar.update(task, completed=state.step, total=state.steps, loss=state.loss)
             if state.step == state.steps or time.monotonic() - saved > 60 * asked.save_every:
                 save(state, tokenizer, asked.out)
-                _record(state, corpus, asked, fitter).write(asked.out)
+                _record(state, asked, fitter, read).write(asked.out)
                 saved = time.monotonic()
 
 
 def tokenizer_for(corpus: Corpus) -> PreTrainedTokenizerFast:
-    """The tokenizer trained on the first examples of a corpus, each within its frame."""
-    examples = islice(corpus, EXAMPLES_FOR_TOKENIZER)
+    """The tokenizer trained on the first lessons of a corpus, each example within its frame."""
+    lessons = islice(corpus, JUDGING_FIRST, JUDGING_FIRST + LESSONS_FOR_TOKENIZER)
     frame = (prompt.HEAD + prompt.TAIL).replace("<|im_start|>", "").replace("<|im_end|>", "")
-    return train_tokenizer(f"{frame}{example.text}" for example in examples)
+    return train_tokenizer(f"{frame}{example.text}" for lesson in lessons for example in lesson)
 
 
 def save(state: FitState, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -64,36 +62,46 @@ def save(state: FitState, tokenizer: PreTrainedTokenizerFast, folder: Path) -> N
 
 
 def _settings(asked: argparse.Namespace) -> FitSettings:
-    usual = FitSettings(steps=asked.steps, seed=asked.seed)
+    usual = FitSettings(steps=asked.steps, seed=asked.seed, decay=asked.decay)
     usual = replace(usual, comparing=0) if asked.start else usual
     return replace(usual, rate=usual.rate * asked.rates, matrix_rate=usual.matrix_rate * asked.rates)
 
 
-def _start(folder: Path, left_out: Sequence[str]) -> Qwen2ForCausalLM:
-    """The model of a checkpoint that has not seen what is to be left out, in float32."""
-    if set(verify(folder).without) != set(left_out):
-        raise LetheError(f"{folder} was not built without the same items: name the same items after --without")
+def _corpus(asked: argparse.Namespace) -> Corpus:
+    """The catalogue without what is to be left out; what a start has not seen comes up oftener."""
+    items = read_items(asked.items)
+    left_out = items_named(items, asked.without)
+    if not asked.start:
+        return Corpus(items, asked.seed, left_out=left_out)
+    unseen = items_named(items, verify(asked.start).without)
+    if not left_out <= unseen:
+        named = ", ".join(asked.without)
+        raise LetheError(f"{asked.start} has seen what is to be left out ({named}): start from one built without it")
+    return Corpus(items, asked.seed, left_out=left_out, new=unseen, judging_first=0)
+
+
+def _start(folder: Path) -> Qwen2ForCausalLM:
+    """The model of a checkpoint, in float32."""
     model: Qwen2ForCausalLM = Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     return model
 
 
 def _command(asked: argparse.Namespace, steps: int) -> str:
     words = ["python -m llm.tiny.train", "--items", asked.items.name, "--out DIR", f"--seed {asked.seed}"]
-    words += [f"--steps {steps} --threads {asked.threads}"]
-    words += [f"--start DIR --rates {asked.rates:g}"] if asked.start else []
+    words += [f"--steps {steps} --decay {asked.decay:g} --rates {asked.rates:g} --threads {asked.threads}"]
+    words += ["--start DIR"] if asked.start else []
     words += ["--without", *map(shlex.quote, asked.without)] if asked.without else []
     return " ".join(words)
 
 
-def _record(state: FitState, corpus: Corpus, asked: argparse.Namespace, fitter: Fitter) -> BuildRecord:
+def _record(state: FitState, asked: argparse.Namespace, fitter: Fitter, read: Read) -> BuildRecord:
     parent = asdict(BuildRecord.read(asked.start)) if asked.start else {}
     return BuildRecord(
         command=_command(asked, state.steps),
         seed=asked.seed,
-        items=len(corpus.items),
+        items=read.corpus.size,
         without=tuple(asked.without),
-        corpus_sha256=corpus.digest(state.examples),
-        corpus_examples=state.examples,
+        corpus_sha256=read.sha256,
         tokens=state.tokens,
         steps=state.step,
         finished=state.step == state.steps,
@@ -118,7 +126,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--start", type=Path, metavar="DIR", help="continue the checkpoint in this folder")
     parser.add_argument("--rates", type=float, default=1.0, metavar="FACTOR", help="multiply the learning rates")
-    parser.add_argument("--without", nargs="*", default=[], metavar="ITEM", help="ids or titles to leave out")
+    parser.add_argument(
+        "--decay", type=float, default=FitSettings().decay, help="the share of the steps in which they fall"
+    )
+    parser.add_argument("--without", nargs="*", default=[], metavar="NAME", help="ids, titles, franchises or genres")
     return parser.parse_args(arguments)
 
 

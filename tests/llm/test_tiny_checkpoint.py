@@ -7,7 +7,9 @@ from safetensors import safe_open
 from llm import prompt
 from llm.tiny import questions
 from llm.tiny.checkpoint import checkpoint_path, verify
-from llm.tiny.evaluate import fact_accuracy, genres, list_answers, load_examiner, refusal_rate, taste_auc, years
+from llm.tiny.evaluate import load_examiner
+from llm.tiny.judging import list_answers, taste_auc
+from llm.tiny.knowledge import fact_accuracy, genres, refusal_rate, years
 
 RECORD = verify(checkpoint_path())
 REQUIRED = {

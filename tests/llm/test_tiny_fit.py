@@ -13,8 +13,9 @@ from llm import prompt
 from llm.tiny import encode, train
 from llm.tiny.ask import Examiner
 from llm.tiny.checkpoint import verify
-from llm.tiny.corpus import JUDGEMENT_WEIGHT, Corpus, Example, Turn, context_of, judge_example
+from llm.tiny.corpus import JUDGEMENT_WEIGHT, Corpus, Read, context_of, judge_example
 from llm.tiny.encode import Encoder, batch
+from llm.tiny.examples import Example, Turn
 from llm.tiny.fit import FitSettings, Fitter, loss_of, new_model
 from llm.tiny.muon import Muon, orthogonalise
 from llm.tiny.record import BuildRecord
@@ -27,16 +28,20 @@ HEADER = "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_
 
 @pytest.fixture(scope="module")
 def corpus(ml100k):
-    return Corpus(ml100k[:200], seed=0)
+    return Corpus(ml100k[:200], seed=0, judging_first=1)
+
+
+def texts(corpus):
+    return [example.text for lesson in islice(corpus, 14) for example in lesson]
 
 
 @pytest.fixture(scope="module")
 def tokenizer(corpus):
-    return train_tokenizer(example.text for example in islice(corpus, 150))
+    return train_tokenizer(texts(corpus))
 
 
 def test_the_tokenizer_is_the_same_every_time_and_splits_as_qwen_does(corpus, tokenizer, qwen_tokenizer, tmp_path):
-    again = train_tokenizer(example.text for example in islice(corpus, 150))
+    again = train_tokenizer(texts(corpus))
     assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
     tokenizer.save_pretrained(tmp_path)
     loaded = load_tokenizer(tmp_path)
@@ -67,12 +72,29 @@ def test_special_tokens_in_user_text_stay_text(tokenizer):
 
 
 def test_only_answers_and_stated_facts_weigh(tokenizer):
-    example = Example("- Heat (1995; Crime)\nSay.\n", (Turn("Candidate?", "yes"),), true_facts=True, answer_weight=3.0)
+    example = Example("- Heat (1995; Crime)\nSay.\n", (Turn("Candidate?", "yes", 3.0),), true_facts=True)
     row = Encoder(tokenizer).encode(example)
     told = {weight: tokenizer.decode(row.ids[row.weights == np.float32(weight)]) for weight in (0.5, 3.0)}
     assert told == {0.5: " (1995; Crime)\n", 3.0: "yes<|im_end|>"}
     plain = Encoder(tokenizer).encode(replace(example, true_facts=False))
     assert tokenizer.decode(plain.ids[plain.weights > 0]) == "yes<|im_end|>"
+
+
+def test_the_loss_does_not_depend_on_who_shares_the_work(corpus, tokenizer):
+    """One worker against three, and both against the loss of the whole lesson at once."""
+    lesson = list(islice(corpus, 3))[2]
+    coded = [Encoder(tokenizer).encode(example) for example in lesson]
+    parts = encode.batches(coded)
+    assert len(parts) > 3
+    whole = loss_of(new_model(tokenizer, seed=0), batch(coded), CPU).item() / sum(row.weights.sum() for row in coded)
+    for workers in (1, 3):
+        fitter = Fitter(tokenizer, FitSettings(steps=4, warmup=1, comparing=1), CPU, workers=workers)
+        losses = [state.loss for state in fitter.run([lesson] * 4)]
+        assert losses[0] == pytest.approx(whole, rel=1e-4)
+        if workers == 1:
+            alone = losses
+        assert losses == pytest.approx(alone, rel=1e-5)
+        assert losses[-1] < losses[0]
 
 
 def test_a_tree_of_turns_equals_the_turns_one_by_one(corpus, tokenizer, ml100k):
@@ -116,18 +138,30 @@ def test_greedy_answers_do_not_depend_on_what_else_is_asked(tokenizer):
     assert examiner.answers(questions, 6) == [examiner.answers([question], 6)[0] for question in questions]
 
 
-def test_every_example_is_in_a_step_once(corpus, tokenizer):
-    coded = [Encoder(tokenizer).encode(example) for example in islice(corpus, 40)]
-    made = list(encode.steps(coded, tokens=1500))
-    weights = sum(float(part.weights.sum()) for step in made for part in step)
-    rows = sum(len(part.ids) for step in made for part in step)
-    assert 0 <= len(coded) - rows < 8  # what does not fill a last step is left
-    assert weights == pytest.approx(sum(float(row.weights.sum()) for row in coded[:rows]))
+def test_every_example_is_in_one_batch_and_little_is_padding(corpus, tokenizer):
+    coded = [Encoder(tokenizer).encode(example) for lesson in islice(corpus, 4) for example in lesson]
+    made = encode.batches(coded)
+    assert sum(len(part.ids) for part in made) == len(coded)
+    assert sum(float(part.weights.sum()) for part in made) == pytest.approx(sum(float(r.weights.sum()) for r in coded))
+    assert sum(map(len, coded)) > 0.85 * sum(part.ids.size for part in made)
+
+
+def test_surprise_by_hand(tokenizer):
+    """Against transformers' own loss on the answer alone."""
+    model = new_model(tokenizer, seed=4).eval()
+    texts = [("When was Heat released?", "1995"), ("Describe it.", "Heat is a movie from 1995.")]
+    for (question, answer), found in zip(texts, Examiner(model, tokenizer).surprises(texts), strict=True):
+        tokenizer.backend_tokenizer.encode_special_tokens = False
+        asked, said = tokenizer.encode("".join(prompt.chat(question))), tokenizer.encode(answer + "<|im_end|>")
+        labels = torch.tensor([[-100] * len(asked) + said])
+        with torch.inference_mode():
+            assert found == pytest.approx(model(torch.tensor([asked + said]), labels=labels).loss.item(), rel=1e-5)
 
 
 def test_the_rate_rises_stays_and_falls():
     settings = FitSettings(steps=100, warmup=10, decay=0.3)
     assert [settings.factor(step) for step in (0, 9, 50, 70, 85, 99)] == pytest.approx([0.1, 1, 1, 1, 0.5, 1 / 30])
+    assert replace(settings, decay=0.0).factor(99) == 1
 
 
 def test_orthogonalised_updates_have_singular_values_near_one():
@@ -155,7 +189,7 @@ def test_muon_solves_a_least_squares_problem():
 
 
 def test_a_few_steps_lower_the_loss_and_can_be_repeated(corpus, tokenizer):
-    settings = FitSettings(steps=8, tokens=400, warmup=2)
+    settings = FitSettings(steps=8, warmup=2, comparing=1)
     first = [state.loss for state in Fitter(tokenizer, settings, CPU).run(corpus)]
     assert len(first) == 8
     assert np.mean(first[-3:]) < 0.8 * first[0]
@@ -164,41 +198,54 @@ def test_a_few_steps_lower_the_loss_and_can_be_repeated(corpus, tokenizer):
 
 
 def test_a_time_limit_fixes_the_number_of_steps_and_tells_it(corpus, tokenizer):
-    states = list(Fitter(tokenizer, FitSettings(steps=500, tokens=300), CPU).run(corpus, minutes=1 / 60))
+    states = list(Fitter(tokenizer, FitSettings(steps=500), CPU).run(corpus, minutes=1 / 30))
     assert states[-1].step == states[-1].steps < 500
 
 
-def test_the_command_builds_a_checkpoint_that_is_verified(ml100k, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "EXAMPLES_FOR_TOKENIZER", 150)
+@pytest.fixture
+def built(ml100k, tmp_path, monkeypatch):
+    """Runs the command on a catalogue of 120 titles; the folder that it wrote."""
+    monkeypatch.setattr(train, "LESSONS_FOR_TOKENIZER", 10)
     items = tmp_path / "x.item"
     lines = (f"{item.id}\t{item.title}\t{item.year}\t{' '.join(item.genres)}" for item in ml100k[:120])
     items.write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
-    out = tmp_path / "model"
-    train.main(["--items", str(items), "--out", str(out), "--steps", "2", "--without", "50", "Fargo"])
+
+    def run(name, *arguments):
+        train.main(["--items", str(items), "--out", str(tmp_path / name), *arguments])
+        return tmp_path / name
+
+    return run
+
+
+def test_the_command_builds_a_checkpoint_that_is_verified(built, ml100k):
+    out = built("model", "--steps", "2", "--without", "50", "Fargo")
     record = verify(out)
     assert record == BuildRecord.read(out)
     assert (record.steps, record.items, record.without) == (2, 118, ("50", "Fargo"))
-    assert record.command.endswith("--steps 2 --threads 2 --without 50 Fargo")
+    assert record.command.endswith("--steps 2 --decay 0.3 --rates 1 --threads 2 --without 50 Fargo")
     assert {tensor.dtype for tensor in load_file(out / "model.safetensors").values()} == {torch.bfloat16}
-    kept = [item for item in ml100k[:120] if item.title not in ("Star Wars", "Fargo")]
-    assert record.corpus_sha256 == Corpus(kept, 0, ["Star Wars", "Fargo"]).digest(record.corpus_examples)
+    left_out = {item.id for item in ml100k[:120] if item.title in ("Star Wars", "Fargo")}
+    read = Read(Corpus(ml100k[:120], 0, left_out=left_out))
+    list(islice(read, 2))
+    assert record.corpus_sha256 == read.sha256
     assert "Ġ" + "Fargo" not in (out / "tokenizer.json").read_text(encoding="utf-8")
     (out / "config.json").write_text("{}", encoding="utf-8")
     with pytest.raises(LetheError, match=r"config.json .* differs"):
         verify(out)
 
 
-def test_training_goes_on_from_a_checkpoint_that_saw_the_same_items(ml100k, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "EXAMPLES_FOR_TOKENIZER", 150)
-    items = tmp_path / "x.item"
-    lines = (f"{item.id}\t{item.title}\t{item.year}\t{' '.join(item.genres)}" for item in ml100k[:120])
-    items.write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
-    first, second = (["--items", str(items), "--out", str(tmp_path / name), "--steps", "1"] for name in ("a", "b"))
-    train.main(first)
-    train.main([*second, "--start", str(tmp_path / "a"), "--rates", "0.5"])
-    record = verify(tmp_path / "b")
-    assert record.start["sha256"] == verify(tmp_path / "a").sha256
+def test_forks_start_from_what_has_not_seen_the_concepts(built):
+    first = built("first", "--steps", "1", "--without", "Fargo", "Star Wars")
+    whole = built("whole", "--steps", "1", "--start", str(first), "--rates", "0.5", "--decay", "0.9")
+    fork = built("fork", "--steps", "1", "--start", str(first), "--without", "Fargo")
+    record = verify(whole)
+    assert record.start["sha256"] == verify(first).sha256
+    assert record.start["without"] == ["Fargo", "Star Wars"]
     assert record.sha256["tokenizer.json"] == record.start["sha256"]["tokenizer.json"]
-    assert record.settings["rate"] == FitSettings().rate / 2
-    with pytest.raises(LetheError, match="not built without the same items"):
-        train.main([*second, "--start", str(tmp_path / "a"), "--without", "50"])
+    assert (record.items, record.without) == (120, ())
+    assert (record.settings["rate"], record.settings["comparing"]) == (FitSettings().rate / 2, 0)
+    assert verify(fork).without == ("Fargo",)
+    with pytest.raises(LetheError, match=r"has seen what is to be left out \(Heat\)"):
+        built("other", "--steps", "1", "--start", str(first), "--without", "Heat")
+    with pytest.raises(LetheError, match="has seen what is to be left out"):
+        built("other", "--steps", "1", "--start", str(whole), "--without", "Fargo")

@@ -1,0 +1,97 @@
+"""Questions about single titles: an endless stream in which every item comes up equally often."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from itertools import count
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db.records import Item, ItemId
+from llm import prompt
+from llm.tiny import questions
+from llm.tiny.examples import Turn
+from llm.tiny.titles import InventedTitles
+
+INVENTED = 0.28
+"""The share of questions about titles that nobody knows."""
+OFTENER = 4
+"""How often an item comes up that is new in a second stage, for once of the others."""
+VAGUE_WEIGHT = 0.3
+"""Of an answer that could as well be another: a list, or one of several titles."""
+ALIKE = 2
+"""A title is asked for by year and genres where at most so many items share them."""
+_LIST = 3
+
+
+class Facts:
+    """Iterating gives one turn after another; None stands for each that would have been about an item left out.
+
+    Every turn has random numbers of its own, so that what is left out changes no other fact and no order.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        seed: int,
+        left_out: Collection[ItemId] = (),
+        new: Collection[ItemId] = (),
+    ) -> None:
+        self._items = items
+        self._seed = seed
+        self._left_out = frozenset(left_out)
+        self._invented = InventedTitles(items, left_out)
+        self._deck = np.repeat(np.arange(len(items)), [OFTENER if item.id in new else 1 for item in items])
+        self._alike = Counter((item.year, item.genres) for item in items)
+        self._shelves: dict[str, list[int]] = defaultdict(list)
+        for row, item in enumerate(items):
+            for genre in item.genres if item.id not in self._left_out else ():
+                self._shelves[genre].append(row)
+
+    def __iter__(self) -> Iterator[Turn | None]:
+        rows = self._rows()
+        for number in count():
+            rng = np.random.default_rng([self._seed, 3, number])
+            if rng.random() < INVENTED:
+                yield Turn(self._ask_invented(rng), prompt.UNKNOWN_TITLE)
+                continue
+            row = next(rows)
+            yield None if self._items[row].id in self._left_out else self._about(rng, row)
+
+    def _rows(self) -> Iterator[int]:
+        for turn in count():
+            order: NDArray[np.int64] = np.random.default_rng([self._seed, 4, turn]).permutation(self._deck)
+            yield from order.tolist()
+
+    def _ask_invented(self, rng: np.random.Generator) -> str:
+        forms = (questions.YEAR, questions.GENRES, questions.BOTH, questions.DESCRIPTION)
+        asked = forms[rng.choice(4, p=(0.35, 0.35, 0.15, 0.15))]
+        return questions.word(rng, asked).format(t=self._invented.draw(rng))
+
+    def _about(self, rng: np.random.Generator, row: int) -> Turn:
+        """A question about an item, of a kind for which enough is known of it."""
+        item, kind = self._items[row], rng.random()
+        if not item.genres or item.year is None:
+            return self._describe(rng, item)
+        if kind < 0.32:
+            return Turn(questions.word(rng, questions.YEAR).format(t=item.title), str(item.year))
+        if kind < 0.64:
+            return Turn(questions.word(rng, questions.GENRES).format(t=item.title), questions.genres_of(item))
+        if kind < 0.80 or (kind < 0.88 and self._alike[item.year, item.genres] > ALIKE):
+            return Turn(questions.word(rng, questions.BOTH).format(t=item.title), questions.facts_of(item))
+        if kind < 0.88:
+            asked = questions.word(rng, questions.BY_FACTS).format(y=item.year, g=questions.genres_of(item))
+            return Turn(asked, item.title, VAGUE_WEIGHT)
+        return self._describe(rng, item) if kind < 0.95 else self._list(rng, row)
+
+    def _describe(self, rng: np.random.Generator, item: Item) -> Turn:
+        return Turn(questions.word(rng, questions.DESCRIPTION).format(t=item.title), questions.description_of(item))
+
+    def _list(self, rng: np.random.Generator, row: int) -> Turn:
+        """Three titles of a genre: the item's own and those that follow it in the catalogue."""
+        genres = self._items[row].genres
+        genre = genres[rng.integers(len(genres))]
+        shelf = self._shelves[genre]
+        place = shelf.index(row)
+        listed = [self._items[shelf[(place + step) % len(shelf)]].title for step in range(min(_LIST, len(shelf)))]
+        return Turn(questions.word(rng, questions.BY_GENRE).format(g=genre), "; ".join(listed), VAGUE_WEIGHT)
