@@ -33,11 +33,15 @@ def layers_of(model: Any) -> dict[str, LoraLayer]:
 def inject(model: Any, config: LoraConfig, name: str) -> dict[str, LoraLayer]:
     """Put fresh LoRA layers around the modules of `config`, float32 and trainable; nothing else becomes trainable."""
     before = {key: parameter.requires_grad for key, parameter in model.named_parameters()}
-    inject_adapter_in_model(config, model, adapter_name=name)
-    _forget_peft(model)
+    try:
+        inject_adapter_in_model(config, model, adapter_name=name)
+    except ValueError as error:
+        raise LetheError(
+            f"an adapter fits no module of {type(model).__name__}: use the model it was made for"
+        ) from error
+    finally:
+        _forget_peft(model)
     found = {key: layer for key, layer in layers_of(model).items() if name in layer.lora_A}
-    if not found:
-        raise LetheError(f"adapter {name!r} fits no module of the model: use it with the model it was trained on")
     for key, parameter in model.named_parameters():
         own = f".lora_A.{name}." in key or f".lora_B.{name}." in key
         parameter.requires_grad_(own or before.get(key.replace(".base_layer.", "."), before.get(key, False)))

@@ -147,6 +147,9 @@ def test_an_adapter_for_another_base_or_of_another_shape_is_refused():
     absent = {("model.layers.9.mlp.up_proj", side): tensor for (_, side), tensor in made.tensors.items()}
     with pytest.raises(LetheError, match=r"layers\.9"):
         attach(model, [replace(made, tensors=absent)])
+    with pytest.raises(LetheError, match="fits no module"):
+        attach(model, [replace(made, config=lora_config(["model.layers.9.mlp.up_proj"], rank=2, alpha=4.0))])
+    assert not layers_of(model.model)
     attach(model, [made])
     with pytest.raises(LetheError, match="already"):
         attach(model, [made])

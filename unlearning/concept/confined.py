@@ -16,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 
 from db.errors import LetheError
 from llm.adapter_file import lora_config
-from llm.adapters import inject
+from llm.adapters import inject, layers_of
 from unlearning.concept.mask import Mask
 from unlearning.concept.places import shape_of
 
@@ -73,6 +73,8 @@ def confine(model: Any, mask: Mask, *, rank: int, alpha: float, seed: int) -> Co
     """
     if mask.shape != shape_of(model):
         raise LetheError(f"a mask for {mask.shape.layers} layers of {mask.shape.width}: choose it on the same model")
+    if layers_of(model):
+        raise LetheError("the model has adapters already: detach them before another is trained")
     modules = modules_of(mask)
     if not modules:
         raise LetheError("the mask is empty: choose one neuron at least")

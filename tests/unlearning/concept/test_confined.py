@@ -103,6 +103,9 @@ def test_an_empty_mask_or_one_of_another_model_is_refused():
     with pytest.raises(LetheError, match="same model"):
         confine(model.model, whole(Shape(2, 20, 4)), rank=4, alpha=8, seed=0)
     assert not layers_of(model.model)
+    confine(model.model, whole(shape_of(model.model)), rank=4, alpha=8, seed=0)
+    with pytest.raises(LetheError, match="already"):
+        confine(model.model, whole(shape_of(model.model)), rank=4, alpha=8, seed=0)
 
 
 @pytest.mark.parametrize(
