@@ -79,7 +79,9 @@ def concepts(
     from pipelines.evaluate.keep import StoreKeeper
     from pipelines.evaluate_concepts import run as harness
     from pipelines.evaluate_concepts.data import read
+    from pipelines.evaluate_concepts.subject import SHORT, Sizes
     from pipelines.evaluate_concepts.summary import summarise
+    from unlearning.concept.attacks.relearn import Budget
 
     store = open_store(root)
     stock = read(store)
@@ -93,6 +95,8 @@ def concepts(
         draws=draws or (1 if quick else 5),
         attacked=tuple(name for name in attack or (methods[:1] if quick else harness.ATTACKED) if name != "none"),
         draw=draw,
+        sizes=SHORT if quick else Sizes(),
+        budget=Budget(steps=(1, 5)) if quick else Budget(),
         quick=quick,
     )
     lab = harness.Lab(

@@ -1,6 +1,7 @@
 """Attacks: measured for one forgetting, and told over seeds beside the base."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import isnan
 from typing import Any
 
@@ -10,7 +11,6 @@ from pipelines.evaluate_concepts.cells import Kept, Measured
 from pipelines.evaluate_concepts.measures import Case
 from pipelines.evaluate_concepts.spec import BASE
 from unlearning.concept.attacks.outcome import Outcome, comeback
-from unlearning.concept.attacks.relearn import Budget
 from unlearning.concept.attacks.suite import attack, attempts, relearning
 from unlearning.concept.base import Progress
 
@@ -36,7 +36,7 @@ def measured(case: Case, *, method: str, progress: Progress) -> Measured:
     asked = case.subject
     found = attack(case.base, case.forgetting, asked.concept, asked.asked, seed=case.draw)
     tries = tuple(attempts(asked.probes, seed=case.draw))
-    budget = Budget(steps=(1,)) if method == BASE else Budget(steps=(1, 5)) if case.quick else Budget()
+    budget = replace(case.budget, steps=case.budget.steps[:1]) if method == BASE else case.budget
     learned = relearning(case.base, case.forgetting, tries, budget, seed=case.seed, progress=progress)
     frames = [_rows(one, step=None) for one in found] + [_rows(one, step=one.steps) for one in learned]
     return Measured(pl.concat([pl.DataFrame(schema=SCHEMA), *frames]))

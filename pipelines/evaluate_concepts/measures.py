@@ -4,10 +4,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+import numpy as np
+
 from llm.model import LanguageModel
 from pipelines.evaluate_concepts.cells import Measured, frame
 from pipelines.evaluate_concepts.subject import Subject
 from unlearning.concept.attacks.drawn import examples
+from unlearning.concept.attacks.relearn import USUAL, Budget
 from unlearning.concept.attacks.suite import MOST
 from unlearning.concept.base import Forgetting, ProbeKind
 from unlearning.concept.cells import Sample
@@ -33,7 +36,8 @@ class Case:
     seed: int
     draw: int = 0
     """Seed of what is asked: the same for every method."""
-    quick: bool = False
+    budget: Budget = USUAL
+    """What a relearning attack may spend."""
 
 
 def examined(case: Case) -> Measured:
@@ -67,7 +71,8 @@ def deep(case: Case, oracle: LanguageModel) -> Measured:
     found = depth(case.base, case.forgetting, oracle, forget, keep)
     names = ("fall", "oracle_fall", "control", "lens", "lens_base", "lens_oracle", "by_layer")
     layers = {name: Sample(getattr(found, name), _layers(found)) for name in names}
-    told = {"score": None if found.void else found.score, "void": found.void}
+    by_layer = [None if np.isnan(share) else float(share) for share in found.by_layer]
+    told = {"score": None if found.void else found.score, "void": found.void, "by_layer": by_layer}
     return Measured(frame(layers, {}), {"depth": told})
 
 

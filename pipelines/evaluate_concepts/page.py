@@ -8,6 +8,7 @@ from typing import Any
 from db import files
 from pipelines.evaluate.page import BEGIN, END, About, reading
 from pipelines.evaluate_concepts import page_tables as tables
+from pipelines.evaluate_concepts.goals import FAMILIES
 from pipelines.evaluate_concepts.pictures import drawn
 
 Found = Mapping[str, Any]
@@ -72,12 +73,17 @@ def _concept(one: Found) -> str:
     titles = one["titles"]
     shown = ", ".join(titles[:_SHOWN]) + (f" and {len(titles) - _SHOWN} more" if len(titles) > _SHOWN else "")
     asked = ", ".join(f"{count} {kind}" for kind, count in one["asked"].items())
-    lines = [f"## {one['name']}", f"A {one['kind']} of {len(titles)} items: {shown}.", f"Asked: {asked}."]
+    lines = [
+        f"## {one['name']}",
+        f"A {one['kind']} of {len(titles)} item{'s'[: len(titles) > 1]}: {shown}.",
+        f"Asked: {asked}.",
+    ]
     if one["oracle"] is None:
         lines.append("**No oracle was given**: nothing says what a model that never met the concept would answer.")
     else:
         told = ", ".join(one["telling"]) or "none"
-        lines.append(f"Oracle `{one['oracle'][:12]}`; families of measures that tell it from the base: {told}.")
+        few = "" if len(one["telling"]) >= FAMILIES else f" **Fewer than {FAMILIES}: this concept cannot be judged.**"
+        lines.append(f"Oracle `{one['oracle'][:12]}`; families of measures that tell it from the base: {told}.{few}")
     return "\n\n".join(lines)
 
 

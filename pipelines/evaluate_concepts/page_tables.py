@@ -7,14 +7,13 @@ from typing import Any
 from pipelines.evaluate.page_tables import markdown
 from pipelines.evaluate.words import number
 from pipelines.evaluate_concepts.attacked import KNOWN
+from pipelines.evaluate_concepts.goals import NO_ORACLE
 from pipelines.evaluate_concepts.spec import BASE, ORACLE
 from unlearning.concept.base import ProbeKind
 from unlearning.concept.cells import CANNOT_TELL
 from unlearning.concept.evaluate import FORGET, KEEP, MEMORY, accuracy_of
 
 Found = Mapping[str, Any]
-
-NO_ORACLE = "no oracle"
 
 _MEMORY = tuple(accuracy_of(kind) for kind in MEMORY)
 _ELSE = tuple(name for name in FORGET if name not in _MEMORY and not name.endswith("probability"))
@@ -23,14 +22,15 @@ _ELSE = tuple(name for name in FORGET if name not in _MEMORY and not name.endswi
 def of(one: Found) -> list[str]:
     """The blocks of a concept but for pictures and answers."""
     rows = one["rows"]
-    blocks = [
+    blocks = ["**Targets**", targets(one)] if targets(one) else []
+    blocks += [
         "**Memory**, share of held-out questions answered exactly: value (gap to the oracle)",
         _table(_MEMORY, rows, one, _forgotten),
         "**Exposure and extraction**: value (gap to the oracle)",
         _table(_ELSE, rows, one, _forgotten),
         "**What must stay**: value (change from the base)",
         _table(KEEP, rows, one, _kept),
-        "**Cost**",
+        "**Gates and cost**",
         markdown(_COST, [_cost(row) for row in rows if row["method"] not in (BASE, ORACLE)]),
     ]
     for title, made in (("Attacks", _attacks(rows)), ("Depth", _depth(one)), ("Lists of real people", _ranking(rows))):
@@ -82,14 +82,16 @@ def _signed(interval: Found) -> str:
     return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-_COST = ("method", "seconds to fit", "adapter KB", "asking, of the base", "told by the method")
+_COST = ("method", "would be registered", "seconds to fit", "adapter KB", "time of asking, of the base", "told")
 
 
 def _cost(row: Found) -> Sequence[str]:
     cost = row["cost"]
     size = None if cost["bytes"] is None else cost["bytes"] / 1024
     facts = ", ".join(f"{name} {value}" for name, value in cost["facts"].items())
-    return (row["label"], number(cost["fit_seconds"], 1), number(size, 0), number(cost.get("slower"), 2), facts)
+    gates = "" if row["gates"] is None else f"{row['gates']['passed']} of {row['seeds']}"
+    figures = (number(cost["fit_seconds"], 1), number(size, 0), number(cost["slower"], 2))
+    return (row["label"], gates, *figures, facts)
 
 
 def _attacks(rows: Sequence[Found]) -> str:
@@ -118,14 +120,36 @@ def _ended(found: Found | None) -> str:
 
 
 def _depth(one: Found) -> str:
-    lines = [(row["label"], _depths(row["depth"])) for row in one["rows"] if row["depth"]]
+    """The score of each seed, and of the first one what each layer has lost of what the oracle lacks."""
+    lines = [(row["label"], _scores(row["depth"]), _layers(row["depth"][0])) for row in one["rows"] if row["depth"]]
     if lines:
-        return markdown(("method", "depth score by seed"), lines)
+        return markdown(("method", "score by seed", "by layer, of the first"), lines)
     return "" if one["oracle"] else f"Depth is measured between forks only: {NO_ORACLE}."
 
 
-def _depths(found: Iterable[Found]) -> str:
+def _scores(found: Iterable[Found]) -> str:
     return ", ".join("void" if one["void"] else number(one["score"], 3, "void") for one in found)
+
+
+def _layers(found: Found) -> str:
+    return " ".join("-" if share is None else f"{share:.2f}" for share in found["by_layer"])
+
+
+def targets(one: Found) -> str:
+    """Every goal of every method; empty where no method was measured."""
+    rows = [row for row in one["rows"] if row["goals"] and row["method"] != ORACLE]
+    if not rows:
+        return ""
+    names = dict.fromkeys((goal["name"], goal["limit"]) for row in rows for goal in row["goals"])
+    lines = ((f"{name} (at most {limit:g})", *(_reached(row, name, limit) for row in rows)) for name, limit in names)
+    return markdown(("target", *(row["label"] for row in rows)), lines)
+
+
+def _reached(row: Found, name: str, limit: float) -> str:
+    goal = next((goal for goal in row["goals"] if (goal["name"], goal["limit"]) == (name, limit)), None)
+    if goal is None:
+        return ""
+    return goal["state"] if goal["value"] is None else f"{goal['value']:.3f} **{goal['state']}**"
 
 
 def _ranking(rows: Sequence[Found]) -> str:

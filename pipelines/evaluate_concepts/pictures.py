@@ -12,6 +12,7 @@ from pipelines.evaluate_concepts.attacked import KNOWN
 from pipelines.evaluate_concepts.charts import Chart, Point, Series, svg
 from pipelines.evaluate_concepts.spec import BASE, ORACLE
 from pipelines.evaluate_concepts.summary import of_measure
+from unlearning.concept.attacks.trainable import Way
 from unlearning.concept.base import ProbeKind
 from unlearning.concept.evaluate import accuracy_of
 from unlearning.concept.methods import OTHERS, TRAINED
@@ -25,6 +26,8 @@ KEPT_KINDS = (ProbeKind.NEIGHBOUR, ProbeKind.RETAIN)
 
 _FAMILIES = ("base", "oracle", "masked LoRA, guided", "masked LoRA, other masks", "no training", "prompt")
 
+
+FRESH = Way.FRESH.value
 
 _STEPS = (False, True)
 """Steps are no shares, answers are."""
@@ -74,19 +77,20 @@ def family(method: str) -> str:
 
 
 def relearning(one: Found) -> list[Chart]:
-    """One chart for each setting of the relearning attacks: how fast the answers come back."""
-    curves: dict[tuple[str, str], list[Series]] = {}
+    """One chart for each relearning attack: how fast the answers come back, by a fresh adapter or the own one."""
+    curves: dict[str, list[Series]] = {}
     for row in one["rows"]:
         own: dict[tuple[str, str], list[Point]] = {}
         for found in row["attacks"]:
             if found["step"] is not None and found["measure"] == KNOWN and row["method"] != BASE:
                 key = (found["attack"], found["setting"])
                 own.setdefault(key, []).append(Point(found["step"], found["value"], 0.0, found["spread"] or 0.0))
-        for key, points in own.items():
-            curves.setdefault(key, []).append(Series(row["label"], sorted(points, key=lambda p: p.x), joined=True))
+        for (attack, setting), points in own.items():
+            name = row["label"] + (f", {setting}" if setting != FRESH else "")
+            curves.setdefault(attack, []).append(Series(name, sorted(points, key=lambda p: p.x), joined=True))
     return [
-        Chart(f"{one['name']}: {attack}, {setting} LoRA", "steps of relearning", "answered exactly", series, _STEPS)
-        for (attack, setting), series in curves.items()
+        Chart(f"{one['name']}: {attack}", "steps of relearning", "answered exactly", series, _STEPS)
+        for attack, series in curves.items()
     ]
 
 

@@ -17,7 +17,8 @@ from pipelines.evaluate_concepts import cells, parts
 from pipelines.evaluate_concepts.fits import Fits
 from pipelines.evaluate_concepts.measures import Case
 from pipelines.evaluate_concepts.spec import BASE, ORACLE, Part, Spec, drawn, sized
-from pipelines.evaluate_concepts.subject import QUICK, Sizes, Subject, named, subject
+from pipelines.evaluate_concepts.subject import Sizes, Subject, named, subject
+from unlearning.concept.attacks.relearn import USUAL, Budget
 from unlearning.concept.base import Forgetting, Progress
 from unlearning.concept.evaluate import Fork
 from unlearning.concept.methods import OTHERS, make
@@ -57,7 +58,12 @@ class Grid:
     """Methods that are attacked, those of them that are measured."""
     draw: int = 0
     """Seed of the questions."""
+    sizes: Sizes = field(default_factory=Sizes)
+    """How much is asked."""
+    budget: Budget = USUAL
+    """What a relearning attack may spend."""
     quick: bool = False
+    """Whether the figures are no results."""
 
     def __post_init__(self) -> None:
         if not self.concepts or len(set(self.concepts)) < len(self.concepts):
@@ -67,15 +73,10 @@ class Grid:
         for name in self.methods:
             make(name, ConceptSettings())
 
-    @property
-    def sizes(self) -> Sizes:
-        """How much is asked."""
-        return QUICK if self.quick else Sizes()
-
     def wanted(self, seed: int) -> Iterator[tuple[str, int]]:
         """Methods with the sizes of their masks that are measured with a seed."""
         for name in self.methods:
-            if seed < (max(self.seeds, self.draws) if drawn(name) and not self.quick else self.seeds):
+            if seed < (max(self.seeds, self.draws) if drawn(name) else self.seeds):
                 yield from ((name, size) for size in (self.neurons if sized(name) else self.neurons[:1]))
 
 
@@ -174,6 +175,8 @@ def _spec(lab: Lab, grid: Grid, name: str, which: tuple[Part, str, int, Mapping[
     part, method, seed, settings = which
     about, oracle = lab.subject(name, grid), lab.oracle(name)
     reads = lab.ranking.key if lab.ranking is not None and part is Part.RANKED else ""
+    if part is Part.ATTACKED:
+        reads += repr(grid.budget)
     if oracle is not None and (method == ORACLE or part is Part.DEEP):
         reads += oracle.fingerprint
     there = (lab.model.fingerprint, about.slug, about.digest, method)
@@ -184,7 +187,7 @@ def _task(lab: Lab, grid: Grid, spec: Spec, name: str) -> Task:
     def _do(bar: Progress) -> None:
         about = lab.subject(name, grid)
         forgetting, facts = _forgetting(lab, spec, name, about, bar)
-        case = Case(lab.model, forgetting, about, spec.seed, draw=grid.draw, quick=grid.quick)
+        case = Case(lab.model, forgetting, about, spec.seed, draw=grid.draw, budget=grid.budget)
         found = parts.measure(spec, case, oracle=lab.oracle(name), ranks=lab.ranking, progress=bar)
         kept = cells.Measured(found.rows, {**found.facts, **facts})
         cells.keep(lab.keeper, spec, kept, run=lab.run, machine=machine())

@@ -42,7 +42,8 @@ class Spec:
     settings: Mapping[str, Any]
     seed: int = 0
     other: str = ""
-    """What else the part reads: fingerprint of the oracle, digest of real people's lists."""
+    """What else the part reads: fingerprint of the oracle, digest of real people's lists,
+    budget of an attack."""
 
     @property
     def label(self) -> str:

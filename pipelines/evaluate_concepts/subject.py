@@ -26,7 +26,7 @@ class Sizes:
     """Synthetic people whose judgements a lesson holds."""
 
 
-QUICK = Sizes(ProbeSizes(neighbours=12, retained=30, forms=1, people=4, chosen=4), most=40, people=4, judged=4)
+SHORT = Sizes(ProbeSizes(neighbours=12, retained=30, forms=1, people=4, chosen=4), most=40, people=4, judged=4)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.evaluate_concepts import attacked
+from pipelines.evaluate_concepts import attacked, goals
 from pipelines.evaluate_concepts.cells import Kept, load
 from pipelines.evaluate_concepts.run import Grid, Lab, Outcome
 from pipelines.evaluate_concepts.spec import BASE, ORACLE, Part, drawn
@@ -42,6 +42,8 @@ def _concept(lab: Lab, grid: Grid, name: str, kept: Sequence[Kept]) -> dict[str,
     oracle = lab.oracle(name)
     base, fork = (_pooled(_of(kept, who)) for who in (BASE, ORACLE))
     rows = [_row(kept, label, base, fork) for label in dict.fromkeys(cell.label for cell in kept)]
+    rows = attacked.with_comebacks(_with_latency(rows))
+    theirs = next((row for row in rows if row["method"] == ORACLE), None)
     cells = compare(base, fork or base, fork) if base else {}
     return {
         "name": name,
@@ -50,7 +52,7 @@ def _concept(lab: Lab, grid: Grid, name: str, kept: Sequence[Kept]) -> dict[str,
         "oracle": oracle.fingerprint if oracle else None,
         "telling": sorted(telling_families(cells)),
         "asked": {kind.value: len(probes) for kind, probes in about.asked.probes.items() if probes},
-        "rows": attacked.with_comebacks(rows),
+        "rows": [{**row, "goals": [] if row["method"] == BASE else goals.of_row(row, theirs)} for row in rows],
         "answers": list(_answers(kept)),
     }
 
@@ -118,6 +120,17 @@ def _cost(cells: Sequence[Kept]) -> dict[str, Any]:
     return found
 
 
+def _with_latency(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Seconds of asking everything, over the base's: what a forgetting adds to every answer."""
+    base = next((row["cost"]["examining_seconds"] for row in rows if row["method"] == BASE), None)
+    made = []
+    for row in rows:
+        own = row["cost"]["examining_seconds"]
+        slower = own / base if own and base else None
+        made.append({**row, "cost": {**row["cost"], "slower": slower}})
+    return made
+
+
 def _ranking(kept: Sequence[Kept], label: str) -> dict[str, Any] | None:
     """Lists of real people: the ratio of each measure's mean to the base's."""
     own, base = (_pooled(_of(kept, who, Part.RANKED)) for who in (label, BASE))
@@ -133,7 +146,10 @@ def _ratio(cell: Cell) -> float:
 
 def _answers(kept: Sequence[Kept]) -> Iterator[dict[str, Any]]:
     """What models said of their own accord to the same questions: on the concept first, then elsewhere."""
-    first = {cell.label: cell.facts["spoken"] for cell in reversed(kept) if cell.part is Part.EXAMINED}
+    first: dict[str, Any] = {}
+    for cell in kept:
+        if cell.part is Part.EXAMINED:
+            first.setdefault(cell.label, cell.facts["spoken"])
     asked = [one["question"] for one in first.get(BASE, [])]
     for place in _spread(len(asked)):
         said = {label: spoken[place]["text"] for label, spoken in first.items()}

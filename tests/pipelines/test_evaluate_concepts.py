@@ -1,0 +1,211 @@
+"""`lethe evaluate concepts`: cells are kept and gone on with, the oracle is full forgetting, and nothing is made up."""
+
+import json
+import shutil
+
+import polars as pl
+import pytest
+
+from db.errors import LetheError
+from pipelines.cli.evaluate_concepts import oracles_of
+from pipelines.cli.output import plain
+from pipelines.evaluate_concepts.cells import ROWS, frame, load, samples
+from pipelines.evaluate_concepts.run import METHODS, Grid, run
+from pipelines.evaluate_concepts.spec import Part
+from pipelines.evaluate_concepts.subject import named
+from pipelines.evaluate_concepts.summary import summarise
+from tests.llm.toys import toy_model
+from tests.pipelines.concept_evaluations import TITLE, base, fork, grid, lab_of, saved, toy_subject
+from tests.unlearning.concept.world import catalogue
+from unlearning.concept.base import Kind, ProbeKind
+from unlearning.concept.cells import Sample
+from unlearning.concept.evaluate import accuracy_of, probability_of
+
+DIRECT = accuracy_of(ProbeKind.DIRECT)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Folders of the base and of the fork without the title."""
+    folder = tmp_path_factory.mktemp("models")
+    return saved(base(), folder / "base"), saved(fork(), folder / "fork")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory, models):
+    """A finished run with an oracle: a prompt and zeroed random neurons, two seeds, the latter attacked."""
+    folder = tmp_path_factory.mktemp("cells")
+    lab = lab_of(folder, oracles={TITLE: models[1]})
+    asked = grid("prompt", "ablation-random", seeds=2, draws=2, attacked=("ablation-random",))
+    return lab, asked, run(lab, asked)
+
+
+@pytest.fixture(scope="module")
+def found(kept):
+    lab, asked, outcome = kept
+    (one,) = json.loads(json.dumps(plain(summarise(lab, asked, outcome))))["concepts"]
+    return one
+
+
+def row(found, label):
+    return next(row for row in found["rows"] if row["label"] == label)
+
+
+def test_the_grid_holds_base_and_oracle_once_and_every_method_with_every_seed(kept):
+    _, _, outcome = kept
+    names = [(spec.label, spec.seed, spec.part) for spec in outcome.specs[TITLE]]
+    assert len(names) == len(set(names)) == outcome.done.measured
+    examined = [(label, seed) for label, seed, part in names if part is Part.EXAMINED]
+    assert examined == [
+        ("base", 0), ("oracle", 0), *((label, seed) for seed in (0, 1) for label in ("prompt", "ablation-random/8"))
+    ]  # fmt: skip
+    assert {label for label, _, part in names if part is Part.ATTACKED} == {"base", "oracle", "ablation-random/8"}
+    assert {label for label, _, part in names if part is Part.DEEP} == {"prompt", "ablation-random/8"}
+
+
+def test_the_same_run_again_measures_nothing_and_finds_the_same(kept, models, found):
+    lab, asked, _ = kept
+    again = lab_of(lab.keeper._folder, oracles={TITLE: models[1]})
+    outcome = run(again, asked)
+    assert (outcome.done.measured, outcome.done.left) == (0, 0)
+    told = json.loads(json.dumps(plain(summarise(again, asked, outcome))))
+    assert told["concepts"] == [found]
+
+
+def test_a_run_without_time_leaves_its_cells_and_one_cell_that_is_lost_is_measured_again(kept, models, tmp_path):
+    lab, asked, outcome = kept
+    copy = shutil.copytree(lab.keeper._folder, tmp_path / "cells")
+    lost = next(spec for spec in outcome.specs[TITLE] if spec.method == "prompt" and spec.part is Part.EXAMINED)
+    shutil.rmtree(copy / lost.name)
+    again = lab_of(copy, oracles={TITLE: models[1]})
+    assert run(again, asked, minutes=0).done.left == 1
+    assert run(again, asked).done.measured == 1
+    assert load(copy / lost.name, lost).rows.equals(load(lab.keeper._folder / lost.name, lost).rows)
+
+
+def test_every_question_is_a_row_with_its_text(kept):
+    lab, _, outcome = kept
+    spec = outcome.specs[TITLE][0]
+    rows = pl.read_parquet(lab.keeper.find(spec.name) / ROWS)
+    asked = lab.subjects[TITLE].asked
+    direct = rows.filter(pl.col("measure") == DIRECT)
+    assert direct["question"].to_list() == [probe.question for probe in asked.of(ProbeKind.DIRECT)]
+    assert set(direct["value"].to_list()) <= {0.0, 1.0}
+    assert rows.filter(pl.col("measure") == probability_of(ProbeKind.RETAIN)).height == len(asked.of(ProbeKind.RETAIN))
+
+
+def test_samples_come_back_in_their_order():
+    made = {"b": Sample(pl.Series([0.5, 1.0]).to_numpy(), ("x", "y")), "a": Sample(pl.Series([2.0]).to_numpy(), ("z",))}
+    back = samples(frame(made, {"a": ["What?"]}))
+    assert list(back) == ["b", "a"]
+    assert [(one.values.tolist(), one.items) for one in back.values()] == [([0.5, 1.0], ("x", "y")), ([2.0], ("z",))]
+
+
+def test_the_base_has_forgotten_nothing_and_the_oracle_everything(found):
+    assert row(found, "base")["measures"][DIRECT]["value"] > 0.8
+    for label, share in (("base", 0.0), ("oracle", 1.0)):
+        cell = row(found, label)["measures"][DIRECT]
+        assert cell["tells"]
+        assert cell["forgotten"] == pytest.approx(share)
+    assert row(found, "oracle")["measures"][DIRECT]["gap"]["mean"] == 0
+    assert "direct" in found["telling"]
+
+
+def test_seeds_are_pooled_question_by_question_and_their_deviation_told(kept, found):
+    lab, _, outcome = kept
+    specs = [s for s in outcome.specs[TITLE] if s.method == "ablation-random" and s.part is Part.EXAMINED]
+    means = [load(lab.keeper.find(spec.name), spec).samples[DIRECT].mean for spec in specs]
+    cell = row(found, "ablation-random/8")["measures"][DIRECT]
+    assert cell["value"] == pytest.approx(sum(means) / 2)
+    assert cell["spread"] == pytest.approx(abs(means[0] - means[1]) / 2**0.5)
+    assert row(found, "ablation-random/8")["seeds"] == 2
+
+
+def test_targets_gates_cost_and_depth_are_told_of_every_method(found):
+    mine = row(found, "prompt")
+    states = {goal["name"]: goal["state"] for goal in mine["goals"]}
+    assert states["brought back by 4 bits"] == "not measured"
+    assert states["retained answers lost"] in ("ok", "over")
+    assert mine["gates"]["passed"] + bool(mine["gates"]["failing"]) >= 1
+    assert mine["cost"]["fit_seconds"] >= 0
+    assert mine["cost"]["slower"] > 0
+    assert len(mine["depth"]) == 2
+    assert len(mine["depth"][0]["by_layer"]) == 2
+
+
+def test_attacks_are_told_by_step_and_the_raw_base_gives_all_back(found):
+    attacks = [one for one in row(found, "ablation-random/8")["attacks"] if one["measure"] == "known"]
+    told = {(one["attack"], one["setting"], one["step"]): one for one in attacks}
+    raw = told["raw base", "forgetting taken off", None]
+    assert raw["value"] > 0.8
+    assert raw["back"] is None or raw["back"] == pytest.approx(1)
+    assert [step for attack, way, step in told if (attack, way) == ("relearn 5", "fresh")] == [0, 1, 2]
+    assert all(one["seeds"] == 2 for one in attacks)
+    steps = {one["step"] for one in row(found, "base")["attacks"] if one["attack"] == "relearn 5"}
+    assert steps == {0, 1}, "the base is asked before it relearns what it knows"
+
+
+def test_without_an_oracle_nothing_is_measured_between_forks_and_the_table_says_so(tmp_path):
+    lab, asked = lab_of(tmp_path), grid("prompt")
+    outcome = run(lab, asked)
+    assert {spec.part for spec in outcome.specs[TITLE]} == {Part.EXAMINED}
+    (one,) = plain(summarise(lab, asked, outcome))["concepts"]
+    assert one["oracle"] is None
+    assert row(one, "prompt")["measures"][DIRECT]["oracle"] is None
+    states = {goal["name"]: goal["state"] for goal in row(one, "prompt")["goals"]}
+    assert states["memory, from the oracle"] == states["1 - depth"] == "no oracle"
+
+
+def test_an_oracle_that_is_the_base_or_of_another_vocabulary_or_of_nothing_measured_is_refused(models, tmp_path):
+    from llm.model import load as load_model
+
+    same = lab_of(tmp_path / "a", load_model(str(models[0]), device="cpu"), oracles={TITLE: models[0]})
+    with pytest.raises(LetheError, match="is the base itself"):
+        run(same, grid("prompt"))
+    with pytest.raises(LetheError, match="oracle of 'Casablanca'"):
+        run(lab_of(tmp_path / "b", oracles={"Casablanca": models[1]}), grid("prompt"))
+    other = saved(toy_model(), tmp_path / "other")
+    spec = json.loads((other / "tokenizer.json").read_text())
+    words = spec["model"]["vocab"]
+    words["A"], words["B"] = words["B"], words["A"]
+    (other / "tokenizer.json").write_text(json.dumps(spec))
+    with pytest.raises(LetheError, match="vocabulary"):
+        run(lab_of(tmp_path / "c", oracles={TITLE: other}), grid("prompt"))
+
+
+def test_oracles_are_named_with_a_folder(tmp_path):
+    assert oracles_of([f"Star Trek={tmp_path}"]) == {"Star Trek": tmp_path}
+    for wrong in ("Star Trek", f"{tmp_path}", "Star Trek=/nowhere/at/all"):
+        with pytest.raises(LetheError, match="NAME=DIR"):
+            oracles_of([wrong])
+
+
+def test_a_name_is_a_title_a_genre_or_the_words_that_titles_begin_with():
+    kinds = {name: named(name, catalogue()) for name in (TITLE, "Sci-Fi", "Red River", "28")}
+    assert [one.kind for one in kinds.values()] == [Kind.TITLE, Kind.GENRE, Kind.FRANCHISE, Kind.ITEMS]
+    assert {item.title for item in kinds["Red River"].items} == {"Red River 0", TITLE, "Red River 56"}
+    with pytest.raises(LetheError, match="no item, title, genre or franchise"):
+        named("Casablanca", catalogue())
+
+
+def test_random_masks_get_more_draws_and_methods_without_a_mask_one_size():
+    wide = Grid((TITLE,), ("refusal-guided", "refusal-random", "ssd"), (16, 64), seeds=1, draws=3)
+    assert list(wide.wanted(0)) == [
+        ("refusal-guided", 16), ("refusal-guided", 64), ("refusal-random", 16), ("refusal-random", 64), ("ssd", 16)
+    ]  # fmt: skip
+    assert list(wide.wanted(2)) == [("refusal-random", 16), ("refusal-random", 64)]
+    assert len(METHODS) == len(set(METHODS))
+
+
+def test_grids_of_unknown_methods_or_nothing_are_refused():
+    for wrong in ({"methods": ("erase",)}, {"concepts": ()}, {"seeds": 0}, {"concepts": (TITLE, TITLE)}):
+        with pytest.raises(LetheError):
+            Grid(**{"concepts": (TITLE,), **wrong})
+
+
+def test_other_wordings_are_another_subject():
+    from pipelines.evaluate_concepts.subject import subject
+    from tests.pipelines.concept_evaluations import FEW
+
+    assert subject(named(TITLE, catalogue()), catalogue(), seed=0, sizes=FEW).digest == toy_subject().digest
+    assert subject(named(TITLE, catalogue()), catalogue(), seed=1, sizes=FEW).digest != toy_subject().digest
