@@ -15,6 +15,9 @@ RetrieveName = Literal["backbone", "text", "hybrid"]
 ScorerName = Literal["packed", "listwise", "generate", "off"]
 ShardingName = Literal["sisa", "receraser", "grapheraser"]
 
+TABLES = ("concept",)
+"""Tables of `lethe.toml` that are another component's own."""
+
 SHARDABLE = ("lightgcn", "bpr")
 """Backbones of item vectors, which can be trained in shards."""
 
@@ -52,12 +55,17 @@ def load_plan(root: Path, **overrides: Any) -> Plan:
 
     Raises LetheError naming the first key or value that does not fit.
     """
+    stored = {key: value for key, value in stored_settings(root).items() if key not in TABLES}
+    return checked_plan(stored, str(root / "lethe.toml"), **overrides)
+
+
+def stored_settings(root: Path) -> dict[str, Any]:
+    """Everything that `lethe.toml` of the root holds, nothing where there is none; a LetheError where it is no TOML."""
     path = root / "lethe.toml"
     try:
-        stored = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LetheError(f"{path} is not TOML: {error}") from error
-    return checked_plan(stored, str(path), **overrides)
 
 
 def checked_plan(stored: Mapping[str, Any], source: str, **overrides: Any) -> Plan:

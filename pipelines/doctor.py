@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from db import artifacts, catalogue, requests
+from db import artifacts, catalogue, concepts, requests
 from db.errors import LetheError
 from db.store import HEAD, Store
 
@@ -86,8 +86,12 @@ def _store(root: Path, url: str | None) -> list[Finding]:
         counts, kept = catalogue.counts(unit), artifacts.all_on_disk(unit)
         open_ones = len(requests.pending(unit))
         trained = artifacts.live(unit, "settings")
+        forgotten = concepts.every(unit)
     said = ", ".join(f"{count} {name}" for name, count in counts.items())
     findings = [Finding("database", f"{store.dialect}, schema {HEAD}, {said}")]
     findings.append(Finding("requests", f"{open_ones} open", "run `lethe erase`" if open_ones else ""))
+    waiting = [request.name for request in forgotten if request.open]
+    told = f"{len(forgotten)} forgotten, {len(waiting)} not yet by the model"
+    findings.append(Finding("concepts", told, f'run `lethe forget concept "{waiting[0]}"`' if waiting else ""))
     findings.append(Finding("artefacts", f"{len(kept)} on disk", "" if trained else "run `lethe train`"))
     return findings

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from db import artifacts, catalogue, files, jobs
+from db import artifacts, catalogue, concepts, files, jobs
 from db.artifacts import Origin
 from db.errors import LetheError, NotFinishedError
 from db.jobs import Chunk, Job, StoredList
@@ -56,6 +56,8 @@ def start(store: Store, plan: Plan, out: Path, *, weight: float | None = None) -
     served = load_recommender(store, plan, weight=weight)
     settings = {**plan.model_dump(), "weight": weight}
     with store.writing() as unit:
+        if concepts.every(unit) != list(served.forgotten.requests):
+            raise NotFinishedError("a concept was forgotten or restored just now; run the same command again")
         key = served.backbone.id
         job = jobs.create(unit, settings, backbone=key, out=str(out.resolve()), chunk_size=plan.chunk)
         unit.commit()
@@ -119,7 +121,9 @@ def _run_chunk(store: Store, chunk: Chunk, served: Recommender, histories: Mappi
     parts.write_part(parts.part(store.root / "jobs" / chunk.job, chunk.number), lists, [m.sources for m in made])
     with store.writing() as unit:
         if jobs.get(unit, chunk.job).state != jobs.RUNNING:
-            raise NotFinishedError(f"job {chunk.job} was cancelled by an erase; start it again")
+            raise NotFinishedError(
+                f"job {chunk.job} was cancelled by an erase, or as a concept came or went; start it again"
+            )
         jobs.finish_chunk(unit, chunk, _count(made))
         unit.commit()
 
@@ -129,7 +133,9 @@ def publish(store: Store, job: Job, folder: Path) -> BatchSummary:
     out = Path(job.out)
     with store.writing() as unit:
         if jobs.get(unit, job.id).state != jobs.RUNNING:
-            raise NotFinishedError(f"job {job.id} was cancelled by an erase; start it again")
+            raise NotFinishedError(
+                f"job {job.id} was cancelled by an erase, or as a concept came or went; start it again"
+            )
         if jobs.superseded(unit, job):
             raise NotFinishedError(f"the generation of job {job.id} was replaced by an erase; start it again")
         chunks = jobs.chunks_of(unit, job.id)

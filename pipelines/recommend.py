@@ -1,7 +1,11 @@
-"""A recommendation, from left to right: history, candidates, context, ranking. Read this file first."""
+"""A recommendation, from left to right: history, candidates, context, ranking. Read this file first.
+
+What concepts were forgotten, for everybody or for one person, is left out on the way (`pipelines.concepts.serve`).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from db.records import Item, ItemId, UserId
 from llm.ranking import Origin
@@ -27,13 +31,16 @@ class Recommendation:
 
 def recommend(served: Recommender, people: Mapping[UserId, IntArray]) -> list[Recommendation]:
     """Lists for people, given their visible histories as item rows; nobody's list depends on who else is asked for."""
-    plan, histories = served.plan, list(people.values())
-    candidates = served.retriever.candidates(histories, histories, plan.candidates)
+    plan, forgotten = served.plan, served.forgotten
+    histories = [forgotten.visible(user, history) for user, history in people.items()]
+    closed = [forgotten.closed(user, history) for user, history in people.items()]
+    candidates = served.retriever.candidates(histories, closed, plan.candidates)
     contexts = [
         assemble(user, history, found, served.items, served.filter, length=plan.length, seed=plan.seed)
-        for (user, history), found in zip(people.items(), candidates, strict=True)
+        for user, history, found in zip(people, histories, candidates, strict=True)
     ]
-    rankings = rerank(contexts, [c.scores for c in candidates], served.scorer, served.weight, max_shift=plan.max_shift)
+    rank = partial(rerank, scorer=served.scorer, weight=served.weight, max_shift=plan.max_shift)
+    rankings = forgotten.ranked(contexts, [found.scores for found in candidates], rank)
     made = []
     for context, found, ranking in zip(contexts, candidates, rankings, strict=True):
         brought = dict(zip((item.id for item in context.candidates), found.origin, strict=True))

@@ -1,6 +1,6 @@
 """Loads one consistent set of generations, pinned, for serving: settings and everything they were chosen with."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from db.records import Item, UserId
 from db.store import Store, Unit
 from llm.score.base import Scorer
 from pipelines import models
+from pipelines.concepts.serve import Forgotten, read_forgotten
 from pipelines.config import Plan, checked_plan
 from pipelines.generations import checked_folder
 from recsys.candidates import IntArray
@@ -34,6 +35,7 @@ class Recommender:
     weight: float
     plan: Plan
     backbone: Artifact
+    forgotten: Forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +53,20 @@ def plan_for(store: Store, **overrides: Any) -> Plan:
     return checked_plan(settings.settings["plan"], "the trained set", **overrides)
 
 
-def load_recommender(store: Store, plan: Plan, *, weight: float | None = None) -> Recommender:
-    """The live set of the plan's backbone. `weight` stands in for the weight that validation chose.
+def load_recommender(
+    store: Store, plan: Plan, *, weight: float | None = None, people: Iterable[UserId] | None = None
+) -> Recommender:
+    """The live set of the plan's backbone, to serve these people (None: anybody), without the concepts they forgot.
 
-    Raises LetheError when nothing is trained, when bytes differ from what was registered, and when the plan wants a
-    filter or a model that the set was not tuned for.
+    `weight` stands in for the weight that validation chose. Raises LetheError when nothing is trained, when bytes are
+    not those that were registered, when the plan wants a filter or a model that the set was not tuned for, and when an
+    adapter does not fit the model or does not show on its canary.
     """
     with store.reading() as unit:
         settings = _live_settings(unit, plan.backbone)
         parts = {a.kind: a for a in (artifacts.get(unit, key) for key in artifacts.parents(unit, settings.id))}
         items = catalogue.load_items(unit)
+        forgotten = read_forgotten(unit, items, people)
     weight = _weight(plan, settings.settings, weight)
     checked_folder(store.root, settings)
     where = {kind: checked_folder(store.root, artifact) for kind, artifact in parts.items()}
@@ -68,14 +74,16 @@ def load_recommender(store: Store, plan: Plan, *, weight: float | None = None) -
     text = TextIndex.load(where["text-index"])
     known = tuple(items[: len(backbone.items)])
     popularity = Popularity.load(where["popularity"])
+    scorer = models.scorer(plan) if weight > 0 else None
     return Recommender(
         items=known,
         retriever=Retriever(backbone, text, popularity, settings.settings["quota"], Source(plan.retrieve)),
         filter=models.history_filter(plan.filter, known, text, where),
-        scorer=models.scorer(plan) if weight > 0 else None,
+        scorer=scorer,
         weight=weight,
         plan=plan,
         backbone=parts["backbone"],
+        forgotten=forgotten.attach(store.root, scorer),
     )
 
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from db import artifacts, catalogue, requests
-from db.records import ForgetRequest
+from db import artifacts, catalogue, concepts, requests
+from db.records import ConceptRequest, ForgetRequest
 from db.store import Store, Unit
 from pipelines import certificate
 
@@ -30,6 +30,7 @@ class Status:
     counts: dict[str, int]
     standings: tuple[Standing, ...]
     artefacts: tuple[artifacts.Artifact, ...]
+    concepts: tuple[ConceptRequest, ...] = ()
 
     @property
     def overdue(self) -> bool:
@@ -42,7 +43,8 @@ def status(store: Store, *, now: datetime) -> Status:
     with store.reading() as unit:
         open_ones = {request.id for request in requests.pending(unit)}
         standings = tuple(_standing(unit, r, r.id in open_ones and now > r.deadline) for r in requests.every(unit))
-        return Status(catalogue.epoch(unit), catalogue.counts(unit), standings, tuple(artifacts.all_on_disk(unit)))
+        on_disk, forgotten = tuple(artifacts.all_on_disk(unit)), tuple(concepts.every(unit))
+        return Status(catalogue.epoch(unit), catalogue.counts(unit), standings, on_disk, forgotten)
 
 
 def _standing(unit: Unit, request: ForgetRequest, overdue: bool) -> Standing:

@@ -8,13 +8,14 @@ from click import Context
 from typer.core import TyperGroup
 
 from db.errors import LetheError
-from pipelines.cli import demo, doctor, erase, evaluate, forget, ingest, recommend, status, train
+from pipelines.cli import demo, doctor, erase, evaluate, forget, ingest, recommend, restore, status, train
 
 COMMANDS: dict[str, typer.Typer | Callable[..., None]] = {
     "ingest": ingest.app,
     "train": train.train,
     "recommend": recommend.recommend,
     "forget": forget.app,
+    "restore": restore.app,
     "erase": erase.erase,
     "status": status.status,
     "verify": erase.verify,

@@ -1,4 +1,4 @@
-"""`lethe forget user`."""
+"""`lethe forget user`, and `lethe forget concept` beside it."""
 
 import sys
 from datetime import UTC, datetime, timedelta
@@ -9,6 +9,7 @@ import typer
 
 from db.errors import LetheError
 from db.records import ForgetRequest, ItemId, Selection, UserId
+from pipelines.cli.concept import concept
 from pipelines.cli.options import ROOT, Json, Root, open_store
 from pipelines.cli.output import emit, say, table
 
@@ -86,6 +87,9 @@ def user(
         _hand_out(store, made, certificate)
     if now:
         _erase(store, made, certificate, as_json=as_json)
+
+
+app.command("concept")(concept)
 
 
 def _hand_out(store: "Store", made: list[ForgetRequest], target: Path) -> None:

@@ -117,7 +117,7 @@ def _some(
     from pipelines.recommend import recommend as make
     from pipelines.serving import load_histories, load_recommender
 
-    served = load_recommender(store, plan, weight=weight)
+    served = load_recommender(store, plan, weight=weight, people=people)
     histories = load_histories(store, len(served.items)).by_user
     unknown = [user for user in people if user not in histories]
     if unknown:

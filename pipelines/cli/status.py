@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pipelines.cli.concept import requests as concepts
 from pipelines.cli.options import ROOT, Json, Root, open_store
 from pipelines.cli.output import emit, table
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def status(*, root: Root = ROOT, as_json: Json = False) -> None:
-    """Show every request, its open steps and the artefacts on disk.
+    """Show every request, its open steps, the concepts that are forgotten and the artefacts on disk.
 
     Exit status 1 while a request is open past its deadline.
 
@@ -55,6 +56,7 @@ def _text(found: "Status") -> str:
     parts = [head]
     about = ("request", "state", "grade", "rows", "deadline", "open steps")
     parts += [table(about, requests)] if requests else ["no requests"]
+    parts += [concepts(found.concepts)] if found.concepts else []
     parts += [table(("artefact", "name", "generation", "state", "scope", "epoch"), kept)] if kept else ["no artefacts"]
     return "\n\n".join(parts)
 

@@ -1,0 +1,50 @@
+"""An adapter from item text: probes, a lesson, a training, an examination. No store, no interaction, no person.
+
+Everything is made of the catalogue and the model: nothing here could read a user's row, for nothing here is given one.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from db.records import Item
+from llm.model import LanguageModel
+from pipelines.concepts.plan import ConceptPlan
+from unlearning.concept.base import Concept, lesson
+from unlearning.concept.evaluate import Fork, examine, questionnaire
+from unlearning.concept.gates import Judged, judge
+from unlearning.concept.methods import make
+from unlearning.concept.people import judged_people
+from unlearning.concept.probes import build_probes
+from unlearning.concept.trained import TrainedAdapter
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """An adapter that is not registered yet, and how it stood up to the gates on held-out probes."""
+
+    adapter: TrainedAdapter
+    judged: Judged
+
+
+def fit(
+    model: LanguageModel,
+    concept: Concept,
+    catalogue: Sequence[Item],
+    plan: ConceptPlan,
+    *,
+    seed: int,
+    progress: Progress,
+) -> Fitted:
+    """Train an adapter by the plan's method and hold it to the plan's gates. The model is left as it was.
+
+    Raises LetheError where the concept leaves nothing to compare it with.
+    """
+    probes = build_probes(concept, catalogue, seed=seed)
+    people = judged_people(concept, catalogue, people=plan.people, seed=seed)
+    made = make(plan.method, plan.settings).fit(model, lesson(concept, probes, people), seed=seed, progress=progress)
+    if not isinstance(made, TrainedAdapter):  # the plan lets only such methods through
+        raise TypeError(f"method {plan.method} made {type(made).__name__}, no adapter")
+    asked = questionnaire(concept, catalogue, probes, seed=seed)
+    return Fitted(made, judge(examine(model, Fork(model), asked), examine(model, made, asked), plan.gates))
