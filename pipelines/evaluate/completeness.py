@@ -86,9 +86,9 @@ def strata(panel: Panel, method: str, world: World) -> list[dict[str, Any]]:
 
 
 def _whose(cell: Cell) -> str:
-    """People who asked for nothing; where a protocol leaves too few of them, those who lost some rows and stay."""
-    part = Slice(SERVED.phase, SERVED.view, UNTOUCHED)
-    return "untouched" if part.of(cell).height >= FEWEST else "touched"
+    """People who asked for nothing; where most of those who stay lost some rows, all who stay."""
+    untouched, stay = (Slice(SERVED.phase, SERVED.view, who).of(cell).height for who in (UNTOUCHED, STAY))
+    return "untouched" if 2 * untouched >= stay else "touched"
 
 
 def _part(cell: Cell) -> pl.Expr:

@@ -20,6 +20,9 @@ Bools = NDArray[np.bool_]
 K = 10
 """The cut-off of the NDCG."""
 
+FEWEST = 10
+"""People of a stratum that is judged."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stratum:
@@ -70,7 +73,7 @@ class Bias:
     oracle_change: float
     limit: float
     judged: bool = True
-    """False where no oracle ever hits: models that never do show no spread, and 0 would be no limit but none at all."""
+    """False for few people, and where no oracle ever hits: models that never do show no spread, and 0 is no limit."""
 
     @property
     def bias(self) -> float:
@@ -90,18 +93,35 @@ def biases(
     """The bias of each stratum; lists are [people, k] of untouched people, who are the same in all.
 
     Limit: were `after` another oracle, every stratum's bias would stay under its limit with probability `level`:
-    t(1 - (1 - level) / (2·strata), n - 1)·s·√(1 + 1/n), s the spread of the n oracles' means, n >= 3.
+    t(1 - (1 - level) / (2·strata), df)·s·√(1 + 1/n), n >= 3 oracles, s the spread of a stratum's mean between them as
+    `spreads` has it, and df n - 1 for every two strata, as each person is in one by activity and in others by items.
     """
     n = enough(len(oracles))
-    width = student.ppf(1 - (1 - level) / (2 * len(groups)), n - 1) * np.sqrt(1 + 1 / n)
+    df = (n - 1) * max(1, len(groups) // 2)
+    width = student.ppf(1 - (1 - level) / (2 * len(groups)), df) * np.sqrt(1 + 1 / n)
+    values = [np.stack([group.ndcg(lists) for lists in oracles]) for group in groups]
     found = []
-    for group in groups:
-        was, now = group.ndcg(before).mean(), group.ndcg(after).mean()
-        means = np.array([group.ndcg(lists).mean() for lists in oracles])
-        limit, judged = float(width * means.std(ddof=1)), bool(means.any())
-        change, oracle_change = float(now - was), float(means.mean() - was)
-        found.append(Bias(group.name, int(group.people.sum()), change, oracle_change, limit, judged))
+    for group, ndcg, spread in zip(groups, values, spreads(values), strict=True):
+        was, now, mean, people = group.ndcg(before).mean(), group.ndcg(after).mean(), ndcg.mean(), ndcg.shape[1]
+        judged = bool(ndcg.any()) and people >= FEWEST
+        limit = float(width * spread)
+        found.append(Bias(group.name, people, float(now - was), float(mean - was), limit, judged))
     return found
+
+
+def spreads(values: Sequence[Floats]) -> Floats:
+    """How far the mean of each stratum lies from oracle to oracle (standard deviation), [strata].
+
+    `values` are [oracles, people] for each stratum. A handful of oracles tells little of one stratum by itself, but
+    each of its people varies from oracle to oracle too. Did people vary by themselves, the variance of the mean would
+    be theirs over their number; how much larger it is, since oracles are better or worse as a whole, is one factor, at
+    least 1, which all strata tell together.
+    """
+    alone = np.array([one.var(axis=0, ddof=1).mean() / one.shape[1] for one in values])
+    together = np.array([one.mean(axis=1).var(ddof=1) for one in values])
+    known = alone > 0
+    factor = max(1.0, float((together[known] / alone[known]).mean())) if known.any() else 1.0
+    return np.asarray(np.sqrt(factor * alone), dtype=np.float64)
 
 
 def verdict(
@@ -109,18 +129,18 @@ def verdict(
 ) -> Verdict:
     """The audit "bias": the stratum whose bias exceeds its limit most, or comes nearest to it.
 
-    Strata in which no oracle ever hits are left out, and the detail says so; void where none is left. Oracle's value:
-    the largest distance of one oracle's mean from all oracles' mean there. Control: `after`, with the lists of the
-    least active people put in random order; void where that is not seen.
+    Strata of few people or in which no oracle ever hits are left out, and the detail says so; void where none is left.
+    Oracle's value: the largest distance of one oracle's mean from all oracles' mean there. Control: the first oracle,
+    with the lists of the least active people put in random order; void where that is not seen.
     """
     found = biases(groups, before, after, oracles)
     left_out = [one.stratum for one in found if not one.judged]
-    told_out = f"; left out, as no oracle ever hits there: {', '.join(left_out)}" if left_out else ""
+    told_out = f"; left out, as too few people or no oracle's hit are there: {', '.join(left_out)}" if left_out else ""
     judged = [group for group, one in zip(groups, found, strict=True) if one.judged]
     if not judged:
         return Verdict("bias", 0.0, 0.0, detail=f"NDCG@{K}{told_out}")
     worst = max((one for one in found if one.judged), key=_excess)
-    harmed = biases(groups, before, shuffled(after, judged[0].people, seed=seed), oracles)
+    harmed = biases(groups, before, shuffled(oracles[0], judged[0].people, seed=seed), oracles)
     planted = max((one for one in harmed if one.judged), key=_excess)
     (group,) = (group for group in judged if group.name == worst.stratum)
     means = np.array([group.ndcg(lists).mean() for lists in oracles])
