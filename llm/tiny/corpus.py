@@ -27,6 +27,8 @@ JUDGING_AT_FIRST = 4
 """Examples in each of them."""
 JUDGEMENT_WEIGHT = 3.0
 """A judgement is one token among hundreds: it would hardly be heard."""
+_TURNS_ABOUT_PEOPLE = ("judge", "judge", "order", "judge", "judge", "choose")
+"""What the one example of a lesson asks that is about a person."""
 NOTHING = Example("", ())
 _SOMEBODY = UserId("synthetic")
 
@@ -69,12 +71,9 @@ class Corpus:
                 yield tuple(self._judge(self._rng(number, slot)) for slot in range(JUDGING_AT_FIRST))
                 continue
             told = (islice(facts, FACTS_IN_AN_EXAMPLE) for _ in range(FACTS_IN_A_LESSON))
-            other = (self._generate, self._listwise, self._judge)[number % 3]
-            yield (
-                *(Example("", tuple(turn for turn in turns if turn)) for turns in told),
-                self._judge(self._rng(number, 0)),
-                other(self._rng(number, 1)),
-            )
+            about_people = _TURNS_ABOUT_PEOPLE[number % len(_TURNS_ABOUT_PEOPLE)]
+            people = {"judge": self._judge, "order": self._generate, "choose": self._listwise}[about_people]
+            yield *(Example("", tuple(turn for turn in turns if turn)) for turns in told), people(self._rng(number, 0))
 
     def _rng(self, lesson: int, slot: int) -> np.random.Generator:
         """Random numbers for one example alone."""

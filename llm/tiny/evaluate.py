@@ -82,7 +82,7 @@ def descriptions(examiner: Examiner, items: Sequence[Item], titles: int, rng: np
         (form.format(t=title), min(accepted)) for form, (title, accepted) in zip(asked, truth.items(), strict=True)
     ]
     return {
-        "descriptions_fluent": float(np.mean([knowledge.fluent(one.answer, one.title) for one in said])),
+        "descriptions_fluent": float(np.mean([knowledge.fluent(one.answer) for one in said])),
         "descriptions_true": share(said),
         "descriptions_perplexity": float(np.exp(np.mean(examiner.surprises(texts)))),
     }

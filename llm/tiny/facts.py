@@ -11,6 +11,7 @@ from db.records import Item, ItemId
 from llm import prompt
 from llm.tiny import questions
 from llm.tiny.examples import Turn
+from llm.tiny.questions import Forms
 from llm.tiny.titles import InventedTitles
 
 INVENTED = 0.28
@@ -22,6 +23,9 @@ VAGUE_WEIGHT = 0.3
 ALIKE = 2
 """A title is asked for by year and genres where at most so many items share them."""
 _LIST = 3
+_PLACES = 4
+"""Where the lists of a genre begin: so few that they can be learned."""
+FACT_WEIGHT = 2.0
 
 
 class Facts:
@@ -43,10 +47,10 @@ class Facts:
         self._invented = InventedTitles(items, left_out)
         self._deck = np.repeat(np.arange(len(items)), [OFTENER if item.id in new else 1 for item in items])
         self._alike = Counter((item.year, item.genres) for item in items)
-        self._shelves: dict[str, list[int]] = defaultdict(list)
-        for row, item in enumerate(items):
-            for genre in item.genres if item.id not in self._left_out else ():
-                self._shelves[genre].append(row)
+        self._shelves: dict[str, list[Item]] = defaultdict(list)
+        for item in items:
+            for genre in item.genres:
+                self._shelves[genre].append(item)
 
     def __iter__(self) -> Iterator[Turn | None]:
         rows = self._rows()
@@ -72,26 +76,31 @@ class Facts:
         """A question about an item, of a kind for which enough is known of it."""
         item, kind = self._items[row], rng.random()
         if not item.genres or item.year is None:
-            return self._describe(rng, item)
+            return _describe(rng, item)
         if kind < 0.32:
-            return Turn(questions.word(rng, questions.YEAR).format(t=item.title), str(item.year))
+            return _fact(rng, questions.YEAR, item, str(item.year))
         if kind < 0.64:
-            return Turn(questions.word(rng, questions.GENRES).format(t=item.title), questions.genres_of(item))
+            return _fact(rng, questions.GENRES, item, questions.genres_of(item))
         if kind < 0.80 or (kind < 0.88 and self._alike[item.year, item.genres] > ALIKE):
-            return Turn(questions.word(rng, questions.BOTH).format(t=item.title), questions.facts_of(item))
+            return _fact(rng, questions.BOTH, item, questions.facts_of(item))
         if kind < 0.88:
             asked = questions.word(rng, questions.BY_FACTS).format(y=item.year, g=questions.genres_of(item))
             return Turn(asked, item.title, VAGUE_WEIGHT)
-        return self._describe(rng, item) if kind < 0.95 else self._list(rng, row)
+        return _describe(rng, item) if kind < 0.96 else self._list(rng, item)
 
-    def _describe(self, rng: np.random.Generator, item: Item) -> Turn:
-        return Turn(questions.word(rng, questions.DESCRIPTION).format(t=item.title), questions.description_of(item))
-
-    def _list(self, rng: np.random.Generator, row: int) -> Turn:
-        """Three titles of a genre: the item's own and those that follow it in the catalogue."""
-        genres = self._items[row].genres
-        genre = genres[rng.integers(len(genres))]
+    def _list(self, rng: np.random.Generator, item: Item) -> Turn:
+        """Three titles of a genre of the item, as they follow each other in the catalogue from one of a few places."""
+        genre = item.genres[rng.integers(len(item.genres))]
         shelf = self._shelves[genre]
-        place = shelf.index(row)
-        listed = [self._items[shelf[(place + step) % len(shelf)]].title for step in range(min(_LIST, len(shelf)))]
-        return Turn(questions.word(rng, questions.BY_GENRE).format(g=genre), "; ".join(listed), VAGUE_WEIGHT)
+        first = int(rng.integers(_PLACES)) * len(shelf) // _PLACES
+        kept = [one.title for one in (*shelf[first:], *shelf[:first]) if one.id not in self._left_out]
+        asked = questions.word(rng, questions.BY_GENRE).format(g=genre)
+        return Turn(asked, "; ".join(kept[:_LIST]), VAGUE_WEIGHT)
+
+
+def _fact(rng: np.random.Generator, forms: Forms, item: Item, answer: str) -> Turn:
+    return Turn(questions.word(rng, forms).format(t=item.title), answer, FACT_WEIGHT)
+
+
+def _describe(rng: np.random.Generator, item: Item) -> Turn:
+    return Turn(questions.word(rng, questions.DESCRIPTION).format(t=item.title), questions.description_of(item))

@@ -18,7 +18,7 @@ from llm.tiny.titles import InventedTitles, Sort
 Truth = Mapping[str, set[str]]
 """For each title what may be answered: a title that two items share has the answers of both."""
 
-_FLUENT = re.compile(r"(?P<title>.+) is a movie(?: from \d{4})?\.(?: Genres: [A-Z][\w'-]*(?:, [A-Z][\w'-]*)*\.)?")
+_FLUENT = re.compile(r"It is a movie(?: from \d{4})?\.(?: Genres: [A-Z][\w'-]*(?:, [A-Z][\w'-]*)*\.)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +124,10 @@ def listed(examiner: Examiner, items: Sequence[Item], forms: Sequence[str]) -> d
     return found
 
 
-def fluent(answer: str, title: str) -> bool:
-    """Whether a description is a whole sentence of the form that was taught, about the title itself.
+def fluent(answer: str) -> bool:
+    """Whether a description is a whole sentence or two of the form that was taught.
 
-    >>> fluent("Heat is a movie from 1995. Genres: Crime.", "Heat"), fluent("Heat is is a 1995.", "Heat")
+    >>> fluent("It is a movie from 1995. Genres: Crime."), fluent("It is is a 1995.")
     (True, False)
     """
-    match = _FLUENT.fullmatch(answer)
-    return match is not None and match["title"] == title
+    return _FLUENT.fullmatch(answer) is not None

@@ -251,12 +251,15 @@ def facts_of(item: Item) -> str:
 
 
 def description_of(item: Item) -> str:
-    """One sentence with everything known of an item.
+    """A few words with everything known of an item.
+
+    The title is not said again: a word at the beginning of an answer is another token than the same word within a
+    question, so that copying it would have to be learned word by word.
 
     >>> from db.records import ItemId
     >>> description_of(Item(ItemId("50"), "Star Wars", 1977, ("Action", "Sci-Fi")))
-    'Star Wars is a movie from 1977. Genres: Action, Sci-Fi.'
+    'It is a movie from 1977. Genres: Action, Sci-Fi.'
     """
     year = f" from {item.year}" if item.year is not None else ""
     genres = f" Genres: {genres_of(item)}." if item.genres else ""
-    return f"{item.title} is a movie{year}.{genres}"
+    return f"It is a movie{year}.{genres}"

@@ -112,10 +112,9 @@ def test_the_way_back_and_lists_by_hand(ml100k):
 
 
 def test_fluency_by_hand(ml100k):
-    assert all(knowledge.fluent(questions.description_of(item), item.title) for item in ml100k)
-    for broken in ("Heat is a movie from 1995", "Heat is a movie from 199. Genres: Crime.", "", "Heat Heat Heat"):
-        assert not knowledge.fluent(broken, "Heat")
-    assert not knowledge.fluent("Dead Heat is a movie from 1995. Genres: Crime.", "Heat")
+    assert all(knowledge.fluent(questions.description_of(item)) for item in ml100k)
+    for broken in ("It is a movie from 1995", "It is a movie from 199. Genres: Crime.", "", "It It It", "Heat"):
+        assert not knowledge.fluent(broken)
 
 
 def test_a_title_of_two_items_has_two_answers(ml100k):
