@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from db import artifacts, files, jobs, requests
+from db import artifacts, concepts, files, jobs, requests
 from db.records import ForgetRequest, Scope, Selection, UserId
 from db.store import Store, Unit
 
@@ -48,10 +48,12 @@ def preview(store: Store, users: Sequence[UserId], selection: Selection) -> list
         keys = [key for key, _ in found]
         rows = sum(len(wanted) for _, wanted in found)
         lists = sum(requests.stored_lists(unit, key) for key in keys)
+        asked = sum(one.user in users for one in concepts.every(unit)) if selection.whole_user else 0
         return [
             Touched("interactions", rows, "at once", "hidden; deleted by erase"),
             Touched("users", len(keys) if selection.whole_user else 0, "at once", "hidden; deleted by erase"),
             Touched("recommendations", lists, "at once", "deleted"),
+            Touched("concept requests", asked, "at once", "of no effect; deleted by erase, with their adapters"),
             *_artefacts(unit),
             Touched("unfinished jobs", len(jobs.unfinished(unit)), "at publish", "the person's list is dropped"),
             Touched(
@@ -74,7 +76,7 @@ _MEASURED = ("evaluation", "report")
 
 
 def _artefacts(unit: Unit) -> list[Touched]:
-    on_disk = [a for a in artifacts.all_on_disk(unit) if a.scope is not Scope.NONE]
+    on_disk = [a for a in artifacts.all_on_disk(unit) if a.scope not in (Scope.NONE, Scope.USER)]
     measured = [a for a in on_disk if a.kind in _MEASURED]
     lists = [a for a in on_disk if a.kind == "recommendations"]
     shards = [a for a in on_disk if a.kind == "shard"]

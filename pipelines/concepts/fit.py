@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from db.records import Item
 from llm.model import LanguageModel
 from pipelines.concepts.plan import ConceptPlan
-from unlearning.concept.base import Concept, lesson
-from unlearning.concept.evaluate import Fork, examine, questionnaire
+from pipelines.evaluate_concepts.subject import subject
+from unlearning.concept.base import Concept
+from unlearning.concept.evaluate import Fork, examine
 from unlearning.concept.gates import Judged, judge
 from unlearning.concept.methods import make
-from unlearning.concept.people import judged_people
-from unlearning.concept.probes import build_probes
 from unlearning.concept.trained import TrainedAdapter
 
 Progress = Callable[[int, int], None]
@@ -41,10 +40,9 @@ def fit(
 
     Raises LetheError where the concept leaves nothing to compare it with.
     """
-    probes = build_probes(concept, catalogue, seed=seed)
-    people = judged_people(concept, catalogue, people=plan.people, seed=seed)
-    made = make(plan.method, plan.settings).fit(model, lesson(concept, probes, people), seed=seed, progress=progress)
+    about = subject(concept, catalogue, seed=seed, sizes=plan.sizes)
+    made = make(plan.method, plan.settings).fit(model, about.lesson, seed=seed, progress=progress)
     if not isinstance(made, TrainedAdapter):  # the plan lets only such methods through
         raise TypeError(f"method {plan.method} made {type(made).__name__}, no adapter")
-    asked = questionnaire(concept, catalogue, probes, seed=seed)
-    return Fitted(made, judge(examine(model, Fork(model), asked), examine(model, made, asked), plan.gates))
+    base, after = (examine(model, one, about.asked) for one in (Fork(model), made))
+    return Fitted(made, judge(base, after, plan.gates))

@@ -1,4 +1,4 @@
-"""How concepts are unlearned in this root: the tables `[concept]`, `[concept.settings]` and `[concept.gates]`."""
+"""How concepts are unlearned in this root: the table `[concept]` of lethe.toml, its sizes, settings and gates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -10,7 +10,9 @@ from pydantic import TypeAdapter, ValidationError
 from db.errors import LetheError
 from pipelines.concepts.request import check_method
 from pipelines.config import stored_settings
+from pipelines.evaluate_concepts.subject import Sizes
 from unlearning.concept.gates import Gates
+from unlearning.concept.probes import ProbeSizes
 from unlearning.concept.settings import ConceptSettings
 
 T = TypeVar("T")
@@ -21,15 +23,13 @@ class ConceptPlan:
     """Method and settings of a training, and the thresholds that an adapter must keep to be registered."""
 
     method: str = "refusal-guided"
-    people: int = 24
-    """Synthetic people whose judgements must stay."""
+    sizes: Sizes = field(default_factory=Sizes)
+    """How much is taught and asked."""
     settings: ConceptSettings = field(default_factory=ConceptSettings)
     gates: Gates = field(default_factory=Gates)
 
     def __post_init__(self) -> None:
         check_method(self.method)
-        if self.people < 0:
-            raise LetheError(f"people is {self.people}: give 0 or more")
 
 
 def load_concept_plan(root: Path, *, method: str | None = None) -> ConceptPlan:
@@ -39,10 +39,15 @@ def load_concept_plan(root: Path, *, method: str | None = None) -> ConceptPlan:
     """
     stored = dict(stored_settings(root).get("concept", {}))
     where = f"{root / 'lethe.toml'}: concept"
-    settings = _filled(ConceptSettings, stored.get("settings", {}), f"{where}.settings")
-    gates = _filled(Gates, stored.get("gates", {}), f"{where}.gates")
+    sizes = dict(stored.get("sizes", {}))
+    probes = _filled(ProbeSizes, sizes.get("probes", {}), f"{where}.sizes.probes")
+    parts = {
+        "sizes": _filled(Sizes, {**sizes, "probes": probes}, f"{where}.sizes"),
+        "settings": _filled(ConceptSettings, stored.get("settings", {}), f"{where}.settings"),
+        "gates": _filled(Gates, stored.get("gates", {}), f"{where}.gates"),
+    }
     given = {} if method is None else {"method": method}
-    return _filled(ConceptPlan, {**stored, "settings": settings, "gates": gates, **given}, where)
+    return _filled(ConceptPlan, {**stored, **parts, **given}, where)
 
 
 def _filled(kind: type[T], stored: Mapping[str, Any], where: str) -> T:
