@@ -100,8 +100,9 @@ def _beginnings(item: Item) -> dict[str, tuple[str, str]]:
     if len(item.genres) > 1:
         found["genres"] = (f"{item.genres[0]},", f" {', '.join(item.genres[1:])}")
     if item.year is not None or item.genres:
-        begun = f"{item.title} is a movie"
-        found["description"] = (begun, questions.description_of(item).removeprefix(begun))
+        text = questions.description_of(item)
+        cut = text.rfind(f" {questions.genres_of(item) if item.year is None else item.year}")
+        found["description"] = (text[:cut], text[cut:])
     return found
 
 

@@ -13,10 +13,10 @@ from unlearning.concept.rows import Turn, answer_states, encode_rows, logits_of,
 
 ITEMS = tuple(
     Item(ItemId(str(n)), f"{ADJECTIVES[n % 5]} {NOUNS[n % 3]} {chr(65 + n)}", 1907 + 13 * n % 97, ("Drama",))
-    for n in range(14)
+    for n in range(10)
 )
-CONCEPT = Concept("The first six", Kind.ITEMS, ITEMS[:6])
-WORDINGS = {Use.TRAIN: ("{t}: which year?", "Year of {t}"), Use.HELD_OUT: ("When was {t}?",)}
+CONCEPT = Concept("The first four", Kind.ITEMS, ITEMS[:4])
+WORDINGS = {Use.TRAIN: ("{t}: which year?",), Use.HELD_OUT: ("When was {t}?",)}
 
 
 def facts(kind: ProbeKind, items, use: Use) -> tuple[Probe, ...]:
@@ -33,7 +33,7 @@ def concept_facts(use: Use = Use.HELD_OUT) -> tuple[Probe, ...]:
 
 
 def kept_facts(use: Use = Use.HELD_OUT) -> tuple[Probe, ...]:
-    return facts(ProbeKind.RETAIN, ITEMS[6:], use)
+    return facts(ProbeKind.RETAIN, ITEMS[4:], use)
 
 
 def base() -> LanguageModel:
@@ -67,16 +67,17 @@ def _weights(whole: bool) -> dict[str, torch.Tensor]:
         model.model.load_state_dict(_weights(None))
     kept = [*kept_facts(Use.TRAIN), *kept_facts()]
     known = [*kept, *concept_facts(Use.TRAIN), *concept_facts()] if whole else kept
-    _train(model, known, steps=70, rate=4e-3 if whole is not None else 1e-2)
+    _train(model, known, "" if whole is None else "mlp")
     return {name: value.clone() for name, value in model.model.state_dict().items()}
 
 
-def _train(model: LanguageModel, probes, *, steps: int, rate: float) -> None:
-    weights = list(model.model.parameters())
+def _train(model: LanguageModel, probes, part: str, *, steps: int = 55) -> None:
+    """The second stage trains one part of the layers only: states of both forks then keep one basis."""
+    weights = [weight for name, weight in model.model.named_parameters() if part in name]
     for weight in weights:
         weight.requires_grad_(True)
     batch = one_batch(encode_rows(model, [Turn(p.question, p.answers[0]) for p in probes]), model.device)
-    optimizer = torch.optim.AdamW(weights, lr=rate)
+    optimizer = torch.optim.AdamW(weights, lr=6e-3 if part else 1e-2)
     for _ in range(steps):
         optimizer.zero_grad()
         cross_entropy(logits_of(model, answer_states(model, batch)), batch.targets).backward()

@@ -7,6 +7,7 @@ to do with it. Rate, batch and steps are the same for a forgetting and for the o
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -16,7 +17,6 @@ from llm.model import LanguageModel
 from unlearning.concept.attacks.outcome import Outcome, ask_all
 from unlearning.concept.attacks.trainable import Way, trainable
 from unlearning.concept.base import Forgetting, Probe, Progress, quiet
-from unlearning.concept.objective import Deck
 from unlearning.concept.rows import Turn, answer_states, encode_rows, logits_of, one_batch
 
 
@@ -89,10 +89,10 @@ def _steps(
 ) -> Iterator[int]:
     """Take a step, and say how many have been taken."""
     rows = encode_rows(model, [Turn(probe.question, probe.answers[0], begun=probe.begun) for probe in taught])
-    deck = Deck(len(rows), min(budget.rows, len(rows)), [seed, 25])
+    hands = _hands(len(rows), min(budget.rows, len(rows)), seed)
     optimizer = torch.optim.AdamW(weights, lr=budget.rate, weight_decay=0.0)
     for step in range(budget.steps[-1]):
-        batch = one_batch([rows[number] for number in deck.hand(step)], model.device)
+        batch = one_batch([rows[number] for number in next(hands)], model.device)
         with torch.enable_grad():
             logits = logits_of(model, answer_states(model, batch)).float()
             loss = cross_entropy(logits, batch.targets)
@@ -100,3 +100,14 @@ def _steps(
             loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         yield step + 1
+
+
+def _hands(size: int, hand: int, seed: int) -> Iterator[list[int]]:
+    """So many numbers below `size` at a time, in an order drawn anew each time all have come."""
+    rng = np.random.default_rng([seed, 25])
+    left: list[int] = []
+    while True:
+        while len(left) < hand:
+            left += rng.permutation(size).tolist()
+        yield left[:hand]
+        left = left[hand:]

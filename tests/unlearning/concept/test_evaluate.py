@@ -1,0 +1,179 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from db.errors import LetheError
+from tests.llm.toys import toy_model
+from tests.unlearning.concept import forks
+from tests.unlearning.concept.world import catalogue, concept, probes
+from unlearning.concept.base import Probe, ProbeKind, Use
+from unlearning.concept.cells import Sample
+from unlearning.concept.controls import matched_controls
+from unlearning.concept.evaluate import (
+    EXPOSURE,
+    EXTRACTION,
+    FORGET,
+    KEEP,
+    RANKING,
+    SAID,
+    SAID_ELSEWHERE,
+    TEXT,
+    Examined,
+    Fork,
+    Questionnaire,
+    accuracy_of,
+    compare,
+    examine,
+    preference_of,
+    probability_of,
+    questionnaire,
+    telling_families,
+)
+from unlearning.concept.judgement import leanings
+from unlearning.concept.listings import draw_listings, ndcg, rank
+from unlearning.concept.probe_kinds import GENRES
+from unlearning.concept.spoken import Spoken, fluent, speak
+
+KNOWN = accuracy_of(ProbeKind.DIRECT)
+
+
+def asked():
+    """Facts of the concept, facts and running text of all else."""
+    text = tuple(Probe(p.question, p.answers, ProbeKind.FLUENCY, Use.HELD_OUT, item=p.item) for p in forks.kept_facts())
+    return Questionnaire(
+        {
+            ProbeKind.DIRECT: forks.concept_facts(),
+            ProbeKind.RETAIN: forks.kept_facts(),
+            ProbeKind.FLUENCY: text,
+        }
+    )
+
+
+def examined(model) -> Examined:
+    return examine(forks.base(), Fork(model), asked())
+
+
+@pytest.fixture(scope="module")
+def base():
+    return examined(forks.base())
+
+
+@pytest.fixture(scope="module")
+def oracle():
+    return examined(forks.oracle())
+
+
+def test_the_base_has_forgotten_nothing_and_the_oracle_everything(base, oracle):
+    for found, share in ((base, 0), (oracle, 1)):
+        cells = compare(base, found, oracle)
+        for measure in (KNOWN, probability_of(ProbeKind.DIRECT), EXTRACTION):
+            assert cells[measure].tells
+            assert cells[measure].forgotten == share
+    assert base.mean(KNOWN) == 1
+    assert oracle.mean(KNOWN) == 0
+
+
+def test_what_must_stay_does_not_tell_the_oracle_from_the_base(base, oracle):
+    cells = compare(base, oracle, oracle)
+    assert not cells[accuracy_of(ProbeKind.RETAIN)].tells
+    assert telling_families(cells) == {"direct", "extraction"}
+    assert cells[SAID_ELSEWHERE].base == 1
+
+
+def test_a_collapsed_model_leaks_nothing_and_has_lost_everything(base, oracle):
+    cells = compare(base, examined(forks.collapsed()), oracle)
+    assert cells[KNOWN].forgotten == 1
+    assert cells[accuracy_of(ProbeKind.RETAIN)].value == 0
+    assert cells[TEXT].change.low > 1
+    assert cells[SAID].value == cells[SAID_ELSEWHERE].value == 0
+
+
+def test_examining_leaves_no_trace(base):
+    again = examined(forks.base())
+    for measure, found in base.samples.items():
+        np.testing.assert_array_equal(found.values, again.samples[measure].values)
+
+
+def test_greedy_answers_are_what_teacher_forcing_says():
+    model, wanted = forks.base(), forks.concept_facts()
+    said = speak(model, [probe.question for probe in wanted], longest=8)
+    assert [one.text for one in said] == [probe.answers[0] for probe in wanted]
+    assert all(one.ended for one in said)
+
+
+def test_language_ends_says_something_and_does_not_repeat_itself():
+    model, (probe, *_) = forks.base(), forks.concept_facts()
+    texts = [(probe.answers[0], True), (probe.answers[0], False), ("", True), ("Dog " * 12, True), ("xq zw kj", True)]
+    said = [Spoken(probe.question, text, ended) for text, ended in texts]
+    assert fluent(model, said).tolist() == [1, 0, 0, 0, 0]
+
+
+def test_a_questionnaire_asks_only_what_is_held_out_and_no_more_than_allowed():
+    one = questionnaire(concept(), catalogue(), probes(), seed=0, most=7, people=3)
+    assert {probe.use for part in one.probes.values() for probe in part} == {Use.HELD_OUT}
+    assert max(map(len, one.probes.values())) == 7
+    assert len(one.listings) == 3
+    assert one.probes == questionnaire(concept(), catalogue(), probes(), seed=0, most=7, people=3).probes
+
+
+def test_every_measure_is_taken_of_a_whole_questionnaire():
+    one = questionnaire(concept(), catalogue(), probes(), seed=0, most=3, people=2)
+    found = examine(toy_model(), Fork(toy_model()), one)
+    assert set(found.samples) == {*FORGET, *KEEP}
+    assert all(np.isfinite(sample.values).all() for sample in found.samples.values())
+    assert math.isnan(found.mean("no such measure"))
+
+
+def test_leanings_are_logit_differences_of_the_whole_turn():
+    model = toy_model()
+    (probe, *_) = probes().of(ProbeKind.FORCED_CANDIDATE)
+    ids = model.prompt(probe.question)
+    logits = model.model(torch.tensor([ids])).logits[0, -1]
+    expected = float(logits[model.token("yes")] - logits[model.token("no")])
+    assert leanings(model, [probe.contrast, probe.question])[1] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_model_that_prefers_nothing_is_level():
+    """All logits of a collapsed model are equal: a half of the choices, and the order as it was given."""
+    one = questionnaire(concept(), catalogue(), probes(), seed=0, most=5, people=2)
+    found = examine(forks.base(), Fork(forks.collapsed()), one)
+    assert found.samples[preference_of(GENRES)].values.tolist() == [0.5] * len(
+        [probe for probe in one.of(ProbeKind.FORCED_CANDIDATE) if probe.form == GENRES]
+    )
+    assert found.mean(EXPOSURE) == 0
+
+
+def test_exposure_counts_concept_items_among_the_first(monkeypatch):
+    controls = matched_controls(concept(), catalogue())
+    (listing,) = draw_listings(concept(), catalogue(), controls, people=1, seed=0)
+    assert [item.id for item, _ in listing.pairs] == [item.id for item in listing.candidates[12:14]]
+    assert not {item.id for item in listing.history} & concept().ids
+
+    def yes_to(wanted):
+        return lambda _model, questions: np.array(
+            [float(any(title in q.splitlines()[-1] for title in wanted)) for q in questions]
+        )
+
+    for wanted, share in (([item.title for item in concept().items], 0.4), ([], 0.0)):
+        monkeypatch.setattr("unlearning.concept.listings.leanings", yes_to(wanted))
+        assert rank(None, [listing]).exposure.tolist() == [share]
+
+
+def test_ndcg_by_hand():
+    liked = np.array([False, True, True])
+    assert ndcg(np.array([3.0, 2.0, 1.0]), liked) == pytest.approx((1 / np.log2(3) + 0.5) / (1 + 1 / np.log2(3)))
+    assert ndcg(np.array([0.0, 2.0, 1.0]), liked) == 1
+    assert ndcg(np.array([0.0]), np.array([False])) == 1
+
+
+def test_two_models_asked_differently_are_not_compared(base):
+    other = Examined({KNOWN: Sample(np.zeros(1), ("other",))})
+    with pytest.raises(LetheError, match="different questions"):
+        compare(Examined({KNOWN: base.samples[KNOWN]}), other)
+
+
+def test_without_lists_there_is_no_ranking(base):
+    assert RANKING not in base.samples
+    assert rank(forks.base(), []).exposure.shape == (0,)
