@@ -55,6 +55,9 @@ BACKBONES, PROTOCOLS = ("bpr", "lightgcn", "ease"), ("interactions-10", "users-5
 FEW, SEQUENCES = ("users-1",), ("sequence-1", "sequence-10", "sequence-100")
 """Protocols that one seed is spent on, with three oracles."""
 
+FIRST = 3
+"""Grids of cells before the attacks: one seed of every method under the main protocols, beside all oracles."""
+
 ONE_BY_ONE = ("shield", "sisa", "scif", "ifru")
 """Methods that are asked many times over: a retraining for each request is known without trying."""
 
@@ -126,33 +129,35 @@ def folder_lab(out: Path, folder: Path, *, quick: bool) -> Lab:
 
 def grids(asked: argparse.Namespace, backbones: Sequence[str]) -> list[Grid]:
     """What is measured, in this order: one seed of everything first, what takes longest for the least last."""
+    cells = [] if asked.only_membership else _cells(asked, tuple(backbones))
+    shadows = [] if asked.no_membership else attacks(asked, backbones)
+    return [*cells[:FIRST], *shadows, *cells[FIRST:]]
+
+
+def _cells(asked: argparse.Namespace, backbones: tuple[str, ...]) -> list[Grid]:
     own = {"quick": asked.quick, "reranked": PROTOCOLS[:1], "reranked_seeds": 1}
-    if asked.only_membership:
-        return attacks(asked, backbones, own)
     methods, oracles = tuple(asked.method or METHODS), 3 if asked.quick else asked.oracles
     one_by_one = tuple(name for name in ONE_BY_ONE if name in methods)
     trained = tuple(name for name in backbones if name != "ease")
     exact = tuple(name for name in backbones if name == "ease")
-    found = [Grid(tuple(backbones), methods, PROTOCOLS, seeds=1, oracles=3, **own)]
+    found = [Grid(backbones, methods, PROTOCOLS, seeds=1, oracles=3, **own)]
     found += [Grid(exact, methods, (*FEW, *SEQUENCES), seeds=1, oracles=3, **own)]
     if asked.quick:
-        return [*found, *attacks(asked, exact, own)]
-    found += [Grid(tuple(backbones), methods, PROTOCOLS, seeds=1, oracles=oracles, **own)]
+        return found
+    found += [Grid(backbones, methods, PROTOCOLS, seeds=1, oracles=oracles, **own)]
     found += [Grid(trained, methods, FEW, seeds=1, oracles=3, **own)]
     found += [Grid(trained, one_by_one, SEQUENCES[:2], seeds=1, oracles=3, **own)]
     for seeds in range(2, asked.seeds + 1):
-        found.append(Grid(tuple(backbones), methods, PROTOCOLS, seeds=seeds, oracles=oracles, **own))
-    found += [Grid(tuple(n for n in trained if n == "bpr"), one_by_one, SEQUENCES[2:], seeds=1, oracles=3, **own)]
-    return [*found, *attacks(asked, backbones, own)]
+        found.append(Grid(backbones, methods, PROTOCOLS, seeds=seeds, oracles=oracles, **own))
+    return [*found, Grid(tuple(n for n in trained if n == "bpr"), one_by_one, SEQUENCES[2:], seeds=1, oracles=3, **own)]
 
 
-def attacks(asked: argparse.Namespace, backbones: Sequence[str], own: Mapping[str, Any]) -> list[Grid]:
-    """Grids without cells: the shadow trainings of each kind of canary."""
-    if asked.no_membership:
-        return []
+def attacks(asked: argparse.Namespace, backbones: Sequence[str]) -> list[Grid]:
+    """Grids without cells: the shadow trainings of each kind of canary, of the quickest backbone first."""
     methods = tuple(name for name in ATTACKED if name in (asked.method or METHODS))
-    found = {kind: tuple(name for name in known if name in backbones) for kind, known in CANARIES.items()}
-    return [Grid(names, methods, (), inquiry=Inquiry(kind), **own) for kind, names in found.items() if names]
+    pairs = [(kind, name) for kind, known in CANARIES.items() for name in known if name in backbones]
+    pairs = [pair for pair in pairs if not asked.quick or pair[1] == "ease"]
+    return [Grid((name,), methods, (), inquiry=Inquiry(kind), quick=asked.quick) for kind, name in pairs]
 
 
 def folder_grids(asked: argparse.Namespace) -> list[Grid]:

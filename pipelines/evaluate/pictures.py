@@ -65,9 +65,16 @@ def svg(picture: Picture) -> str:
     ]
     for place, (label, dots) in enumerate(picture.lines):
         y = TOP + LINE * place + LINE / 2
+        if place:
+            parts.append(_rule(TOP + LINE * place))
         parts.append(f'<text x="{LEFT - 10}" y="{y + 4:.1f}" text-anchor="end">{escape(label)}</text>')
         parts += _dots(dots, picture.series, scale, y)
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _rule(y: int) -> str:
+    """Between two labels."""
+    return f'<line x1="10" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}" stroke="#eee"/>'
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,8 +109,14 @@ def test_the_plan_holds_every_protocol_and_its_first_grid_can_be_read_by_itself(
     assert (planned[0].backbones, planned[0].seeds, planned[0].oracles) == (forgetting.BACKBONES, 1, 3)
     assert max(one.seeds for one in planned if one.protocols == forgetting.PROTOCOLS) == 3
     assert max(one.oracles for one in planned) == 5
-    attacks = [(one.inquiry.kind, one.backbones) for one in planned if one.protocols == ()]
-    assert attacks == [("planted", ("ease", "bpr", "lightgcn")), ("people", ("ease", "bpr"))]
+    attacks = [(one.inquiry.kind, *one.backbones) for one in planned if one.protocols == ()]
+    kinds = {"planted": ("ease", "bpr", "lightgcn"), "people": ("ease", "bpr")}
+    assert attacks == [(kind, name) for kind, names in kinds.items() for name in names]
+    places = [place for place, one in enumerate(planned) if one.protocols == ()]
+    before, after = planned[: places[0]], planned[places[-1] + 1 :]
+    assert {one.seeds for one in before} == {1}
+    assert max(one.oracles for one in before) == 5
+    assert any(one.seeds == 3 for one in after)
 
 
 def test_a_method_that_is_not_asked_for_is_in_no_part_of_the_plan():
