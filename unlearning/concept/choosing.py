@@ -77,7 +77,8 @@ def choose(model: LanguageModel, lesson: Lesson, settings: ConceptSettings, *, s
 
 
 def _guided(model: LanguageModel, pairs: Sequence[Probe], settings: ConceptSettings) -> Choice:
-    forget, retain = trace(model, concept_rows(model, pairs)), trace(model, control_rows(model, pairs))
+    forget = trace(model, concept_rows(model, pairs), signal=settings.signal)
+    retain = trace(model, control_rows(model, pairs), signal=settings.signal)
     scores = contrast(forget.saliency, retain.saliency, settings.beta)
     mask = top_neurons(scores, shape_of(model.model), settings.neurons, cap=settings.cap, origin="guided")
     by_head = contrast(forget.head_saliency, retain.head_saliency, settings.beta)

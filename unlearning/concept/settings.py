@@ -24,6 +24,15 @@ class MaskName(StrEnum):
     """Every neuron."""
 
 
+class Signal(StrEnum):
+    """Whose gradient is traced."""
+
+    LOSS = "loss"
+    """-log p of the answer."""
+    MARGIN = "margin"
+    """log((1 - p)/p): it does not vanish where the model is certain."""
+
+
 class LossName(StrEnum):
     """The forget term; the retain term is always the KL to the frozen base on what is kept."""
 
@@ -48,6 +57,7 @@ class ConceptSettings:
     """The largest share of the chosen neurons that one layer may hold."""
     heads: int = 0
     """Attention heads that may be changed beside the neurons."""
+    signal: Signal = Signal.LOSS
     beta: float = 1.0
     """The weight of the controls' saliency in the score."""
     loss: LossName = LossName.REFUSAL

@@ -37,7 +37,7 @@ def stability(model: LanguageModel, lesson: Lesson, settings: ConceptSettings, *
     halves = []
     for order in orders:
         parts = (order[: len(order) // 2], order[len(order) // 2 :])
-        scores = [_scores(model, [pairs[place] for place in part], settings.beta) for part in parts]
+        scores = [_scores(model, [pairs[place] for place in part], settings) for part in parts]
         halves.append([top_neurons(s, shape, settings.neurons, cap=settings.cap, origin="guided") for s in scores])
     every = trace(model, concept_rows(model, pairs))
     share = settings.neurons / (shape.layers * shape.width)
@@ -49,6 +49,7 @@ def stability(model: LanguageModel, lesson: Lesson, settings: ConceptSettings, *
     )
 
 
-def _scores(model: LanguageModel, pairs: Sequence[Probe], beta: float) -> FloatArray:
-    forget, retain = trace(model, concept_rows(model, pairs)), trace(model, control_rows(model, pairs))
-    return contrast(forget.saliency, retain.saliency, beta)
+def _scores(model: LanguageModel, pairs: Sequence[Probe], settings: ConceptSettings) -> FloatArray:
+    forget = trace(model, concept_rows(model, pairs), signal=settings.signal)
+    retain = trace(model, control_rows(model, pairs), signal=settings.signal)
+    return contrast(forget.saliency, retain.saliency, settings.beta)

@@ -3,6 +3,9 @@
 With a the input of `down_proj` and g the gradient, at that point, of the summed negative log-probability of an answer:
 saliency is E|a g|, Fisher E[g^2]. For a head both are summed over its block of the input of `o_proj` first. Nothing of
 the model is trained or kept: values are added up as the gradients arrive.
+
+The gradient of a loss vanishes where the answer is certain, so that what a model knows best leaves the least trace.
+With `Signal.MARGIN` it is that of log((1 - p)/p) of every answer token, which does not.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,6 +23,7 @@ from llm.model import LanguageModel
 from unlearning.concept.base import Progress, quiet
 from unlearning.concept.places import Rewrite, down_projections, output_projections, rewritten, shape_of
 from unlearning.concept.rows import Row, answer_states, batches, logits_of
+from unlearning.concept.settings import Signal
 
 FloatArray = NDArray[np.float64]
 
@@ -63,7 +67,14 @@ class _Sums:
             self.total[place, layer] += found.double().sum(0)
 
 
-def trace(model: LanguageModel, rows: Sequence[Row], *, tokens: int = 4096, progress: Progress = quiet) -> Traces:
+def trace(
+    model: LanguageModel,
+    rows: Sequence[Row],
+    *,
+    signal: Signal = Signal.LOSS,
+    tokens: int = 4096,
+    progress: Progress = quiet,
+) -> Traces:
     """Read what rows leave at every place. What rows share (the chat head) is not counted."""
     shape = shape_of(model.model)
     neurons = _Sums(shape.layers, shape.width, model.device)
@@ -76,10 +87,24 @@ def trace(model: LanguageModel, rows: Sequence[Row], *, tokens: int = 4096, prog
         for batch in batches(rows, model.device, tokens=tokens):
             neurons.counted = heads.counted = (batch.owner.flatten() >= 0).nonzero()[:, 0]
             logits = logits_of(model, answer_states(model, batch)).float()
-            cross_entropy(logits, batch.targets, reduction="sum").backward()  # type: ignore[no-untyped-call]
+            _SIGNALS[signal](logits, batch.targets).backward()  # type: ignore[no-untyped-call]
             count, done = count + len(neurons.counted), done + len(batch.rows)
             progress(done, len(rows))
     return _means(neurons.total / count, heads.total / count, count)
+
+
+def summed_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """-log p of every target, summed."""
+    return cross_entropy(logits, targets, reduction="sum")
+
+
+def summed_margin(logits: Tensor, targets: Tensor) -> Tensor:
+    """log((1 - p)/p) of every target, summed: how far the rest together lies above it."""
+    rest = logits.scatter(1, targets[:, None], -torch.inf).logsumexp(-1)
+    return (rest - logits.gather(1, targets[:, None])[:, 0]).sum()
+
+
+_SIGNALS = {Signal.LOSS: summed_loss, Signal.MARGIN: summed_margin}
 
 
 def _means(neurons: Tensor, heads: Tensor, tokens: int) -> Traces:

@@ -7,7 +7,8 @@ from tests.llm.toys import toy_model
 from tests.unlearning.concept.world import probes
 from unlearning.concept.base import Use
 from unlearning.concept.rows import Turn, encode_rows
-from unlearning.concept.traces import gradient_norms, trace, weight_norms
+from unlearning.concept.settings import Signal
+from unlearning.concept.traces import gradient_norms, summed_loss, summed_margin, trace, weight_norms
 
 
 def some_rows(model, count=5):
@@ -98,6 +99,24 @@ def test_gradient_norms_are_those_of_the_weights_own_gradients():
         weight.requires_grad_(False)
     expected = (gate.square().sum(1) + up.square().sum(1) + down.square().sum(0)).sqrt()
     assert np.allclose(gradient_norms(model, rows)[1], expected, rtol=1e-3)
+
+
+def test_the_margin_does_not_vanish_where_the_model_is_certain():
+    logits = torch.tensor([[12.0, 0.0, 1.0]], requires_grad=True)
+    targets = torch.tensor([0])
+    of_loss, of_margin = (torch.autograd.grad(f(logits, targets), logits)[0] for f in (summed_loss, summed_margin))
+    assert of_loss.abs().max() < 1e-4
+    expected = torch.tensor([0.0, 1.0]).softmax(0).tolist()
+    assert of_margin[0].tolist() == pytest.approx([-1.0, *expected])
+    assert float(summed_margin(logits, targets).detach()) == pytest.approx(float(torch.tensor([0.0, 1.0]).logsumexp(0)) - 12)
+
+
+def test_a_trace_of_the_margin_is_another_one():
+    model = toy_model()
+    rows = some_rows(model, 2)
+    loss, margin = (trace(model, rows, signal=signal) for signal in Signal)
+    assert np.array_equal(loss.activity, margin.activity)
+    assert not np.allclose(loss.saliency, margin.saliency)
 
 
 def test_weight_norms_join_the_rows_and_the_column_of_a_neuron():
