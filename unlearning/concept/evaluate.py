@@ -18,6 +18,7 @@ from unlearning.concept.cells import Cell, Sample, cell
 from unlearning.concept.controls import matched_controls
 from unlearning.concept.judgement import leanings
 from unlearning.concept.listings import Listing, draw_listings, rank
+from unlearning.concept.open_lists import OpenList, mentions, open_lists
 from unlearning.concept.probe_kinds import GENRES, TITLE
 from unlearning.concept.spoken import Spoken, fluent, speak
 
@@ -31,6 +32,8 @@ MEMORY = (
 )
 """Kinds whose accuracy and probability must fall."""
 EXTRACTION, EXPOSURE, RANKING = "extraction strength", "exposure", "ranking of others"
+MENTIONS = "list mentions"
+"""The share of titles, in lists of the concept's genres that the model writes by itself, that are the concept's."""
 TEXT = "text surprise"
 """Nats a token of running text."""
 SAID, SAID_ELSEWHERE = "fluent on the concept", "fluent elsewhere"
@@ -54,7 +57,7 @@ def preference_of(form: str) -> str:
 
 FORGET = (
     *(measure(kind) for kind in MEMORY for measure in (accuracy_of, probability_of)),
-    *(EXTRACTION, EXPOSURE, preference_of(GENRES), preference_of(TITLE)),
+    *(EXTRACTION, MENTIONS, EXPOSURE, preference_of(GENRES), preference_of(TITLE)),
 )
 """Measures that tell of the concept: base and oracle should differ."""
 KEEP = (
@@ -70,6 +73,7 @@ class Questionnaire:
 
     probes: Mapping[ProbeKind, tuple[Probe, ...]]
     listings: tuple[Listing, ...] = ()
+    lists: tuple[OpenList, ...] = ()
 
     def of(self, kind: ProbeKind) -> tuple[Probe, ...]:
         """The probes of a kind; there may be none."""
@@ -93,7 +97,8 @@ def questionnaire(
         pool = probes.of(kind, use=Use.HELD_OUT).probes
         chosen[kind] = tuple(pool[place] for place in sorted(rng.permutation(len(pool))[:most]))
     controls = matched_controls(concept, catalogue, popularity)
-    return Questionnaire(chosen, draw_listings(concept, catalogue, controls, people=people, seed=seed))
+    listings = draw_listings(concept, catalogue, controls, people=people, seed=seed)
+    return Questionnaire(chosen, listings, open_lists(concept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,7 @@ def examine(model: LanguageModel, forgetting: Forgetting, asked: Questionnaire) 
     spoken_on = [*asked.of(ProbeKind.DIRECT)[:_SPOKEN], *asked.of(ProbeKind.RETAIN)[:_SPOKEN]]
     with forgetting.applied(model) as changed:
         samples = _asked(changed, asked) | _preferred(changed, asked.of(ProbeKind.FORCED_CANDIDATE))
-        samples |= _listed(changed, asked.listings)
+        samples |= _listed(changed, asked)
         spoken = speak(changed, [probe.question for probe in spoken_on])
     return Examined(samples | _fluent(model, spoken_on, spoken), spoken)
 
@@ -166,11 +171,14 @@ def _preferred(model: LanguageModel, probes: Sequence[Probe]) -> dict[str, Sampl
     return samples
 
 
-def _listed(model: LanguageModel, listings: Sequence[Listing]) -> dict[str, Sample]:
-    if not listings:
-        return {}
-    ranked, people = rank(model, listings), tuple(str(place) for place in range(len(listings)))
-    return {EXPOSURE: Sample(ranked.exposure, people), RANKING: Sample(ranked.ndcg, people)}
+def _listed(model: LanguageModel, asked: Questionnaire) -> dict[str, Sample]:
+    samples = {}
+    if asked.listings:
+        ranked, people = rank(model, asked.listings), tuple(str(place) for place in range(len(asked.listings)))
+        samples = {EXPOSURE: Sample(ranked.exposure, people), RANKING: Sample(ranked.ndcg, people)}
+    if asked.lists:
+        samples[MENTIONS] = Sample(mentions(model, asked.lists), tuple(one.genre for one in asked.lists))
+    return samples
 
 
 def _fluent(base: LanguageModel, probes: Sequence[Probe], spoken: Sequence[Spoken]) -> dict[str, Sample]:

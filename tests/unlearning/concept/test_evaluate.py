@@ -31,8 +31,10 @@ from unlearning.concept.evaluate import (
     questionnaire,
     telling_families,
 )
+from unlearning.concept.gates import judge
 from unlearning.concept.judgement import leanings
 from unlearning.concept.listings import draw_listings, ndcg, rank
+from unlearning.concept.open_lists import mentions, open_lists
 from unlearning.concept.probe_kinds import GENRES
 from unlearning.concept.spoken import Spoken, fluent, speak
 
@@ -161,6 +163,21 @@ def test_exposure_counts_concept_items_among_the_first(monkeypatch):
         assert rank(None, [listing]).exposure.tolist() == [share]
 
 
+def test_lists_that_the_model_writes_are_searched_for_the_concepts_titles(monkeypatch):
+    asked = open_lists(concept())
+    assert {one.genre for one in asked} == {"Action", "Drama", "Sci-Fi"}
+    assert not {one.question for one in asked} & {p.question for p in probes().of(ProbeKind.LIST, use=Use.TRAIN)}
+    mine, other = concept().items[0].title, catalogue()[0].title
+    texts = {"Action": f"{mine}; {other}", "Drama": f"{other}; {other} {mine}", "Sci-Fi": mine.upper() + "."}
+
+    def say(_model, questions):
+        return tuple(Spoken(q, next(text for genre, text in texts.items() if genre in q), True) for q in questions)
+
+    monkeypatch.setattr("unlearning.concept.open_lists.speak", say)
+    expected = {"Action": 0.5, "Drama": 0.0, "Sci-Fi": 1.0}
+    assert mentions(toy_model(), asked).tolist() == [expected[one.genre] for one in asked]
+
+
 def test_ndcg_by_hand():
     liked = np.array([False, True, True])
     assert ndcg(np.array([3.0, 2.0, 1.0]), liked) == pytest.approx((1 / np.log2(3) + 0.5) / (1 + 1 / np.log2(3)))
@@ -172,6 +189,16 @@ def test_two_models_asked_differently_are_not_compared(base):
     other = Examined({KNOWN: Sample(np.zeros(1), ("other",))})
     with pytest.raises(LetheError, match="different questions"):
         compare(Examined({KNOWN: base.samples[KNOWN]}), other)
+
+
+def test_the_gates_let_the_oracle_pass_and_name_what_a_collapsed_model_lost(base, oracle):
+    """Neighbours were not asked here: void, and nothing else fails the oracle."""
+    assert [line.split(":")[0] for line in judge(base, oracle).failing] == ["neighbour answers lost"]
+    told = " ".join(judge(base, examined(forks.collapsed())).failing)
+    assert "leaked" not in told
+    assert "retain answers lost 1.000" in told
+    assert "perplexity ratio" in told
+    assert "not fluent elsewhere 1.000" in told
 
 
 def test_without_lists_there_is_no_ranking(base):
