@@ -93,12 +93,12 @@ def falls(base: LanguageModel, rows: Sequence[Row], patch: States) -> FloatArray
 def _patched(layer: nn.Module, inside: Tensor, states: Tensor) -> Iterator[None]:
     """Within the context the layer gives these states at these flat places."""
 
-    def put(_module: nn.Module, _given: Any, said: Any) -> Any:
+    def _put(_module: nn.Module, _given: Any, said: Any) -> Any:
         whole = _states(said)
         changed = whole.flatten(0, 1).index_copy(0, inside, states.to(whole.dtype)).view_as(whole)
         return changed if isinstance(said, Tensor) else (changed, *said[1:])
 
-    hook = layer.register_forward_hook(put)
+    hook = layer.register_forward_hook(_put)
     try:
         yield
     finally:
