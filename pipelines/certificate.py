@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from db import files, jobs, ledger, purge, requests
+from db import files, jobs, ledger, people, purge, requests
 from db.errors import LetheError
 from db.records import ForgetRequest, State
 from db.requests import describe
@@ -21,6 +21,9 @@ LIMITS = (
     "the ledger keeps when the request came and how many rows it named",
     "of a backbone in shards, receipts keep which shards held the rows",
 )
+
+HISTORY = "history"
+"""In a certificate that waits for its delivery, and nowhere else."""
 
 EXCLUDED, REDUCED, EXACT = "excluded from retrieval", "reduced", "exact"
 """The grades: hidden from every reader; beside that, made faint in the models by an approximate method; gone."""
@@ -37,8 +40,12 @@ Document = dict[str, Any]
 
 
 def draw_up(unit: Unit, request: ForgetRequest) -> Document:
-    """The certificate before the purge, with the subject's id and salt in it. Kept under `certificates/pending`."""
-    return _drawn(unit, request, EXACT)
+    """The certificate before the purge, with the subject's id and salt in it. Kept under `certificates/pending`.
+
+    Of a whole person it also holds the history, until it is delivered: the scan for residue looks for that.
+    """
+    document = _drawn(unit, request, EXACT)
+    return {**document, HISTORY: people.hidden_history(unit, request.id) if request.selection.whole_user else {}}
 
 
 def interim(unit: Unit, request: ForgetRequest) -> Document:
@@ -74,7 +81,7 @@ def complete(unit: Unit, document: Document, extra_limits: Iterable[str]) -> Doc
     """The certificate after purge and scrub, with every audit and the ledger's newest hash."""
     request = requests.get(unit, document["request"])
     return {
-        **document,
+        **{key: value for key, value in document.items() if key != HISTORY},
         "audits": _audits(unit, request),
         "limits": [*document["limits"], *extra_limits],
         "ledger": ledger.head(unit),

@@ -176,7 +176,8 @@ def scan(store: Store, documents: Sequence[Document]) -> Verdict:
         subjects = [(UserId(d["subject"]["user"]), str(d["subject"]["salt"])) for d in documents]
         gone = [(user, salt) for user, salt in subjects if user not in known]
         columns = people.named(unit, [user for user, _ in gone])
-    needles = [residue.needle(user, salt) for user, salt in gone]
+    histories = {d["subject"]["user"]: list(d.get(certificate.HISTORY, {}).values()) for d in documents}
+    needles = [residue.needle(user, salt, histories[user]) for user, salt in gone]
     needles += [residue.secret(salt) for user, salt in subjects if user in known]
     skip = [certificate.pending_path(store.root, document["request"]) for document in documents]
     found = residue.verdict(store.root, needles, skip=skip, also=store.database_files())

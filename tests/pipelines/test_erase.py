@@ -193,3 +193,22 @@ def test_when_the_last_people_leave_no_model_stays(lethe, tmp_path):
     refused = lethe("recommend", "--all")
     assert refused.status == 1
     assert "nothing is trained" in refused.err
+
+
+@pytest.mark.parametrize("kind", ["<i8", "<i4"])
+def test_the_history_of_a_whole_person_is_looked_for_as_an_array(lethe, kind):
+    with lethe.store.reading() as unit:
+        log = load_log(unit)
+    rows = log.histories()[log.users.index(SOMEBODY)]
+    request = forgotten(lethe, SOMEBODY)
+    cached = lethe.root / "batch.npy"
+    np.save(cached, np.array([0, *rows.tolist(), 0], dtype=kind))
+    refused = lethe("erase")
+    assert (refused.status, "residue" in refused.err) == (75, True)
+    assert "batch.npy: bytes of a person's traces" in refused.err
+    cached.unlink()
+    (document,) = erased(lethe)
+    assert "history" not in document
+    kept = (lethe.root / "certificates" / f"{request}.json").read_text()
+    assert "history" not in kept
+    lethe.ok("verify", request, "--certificate", lethe.root.parent / "subjects.json")

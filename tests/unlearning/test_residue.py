@@ -86,11 +86,19 @@ def test_a_file_that_cannot_be_understood_is_a_finding_whoever_is_looked_for(tmp
     assert finding.path == name
 
 
-def test_a_history_is_found_as_the_bytes_of_an_array(tmp_path):
-    history = list(range(100, 130))
-    np.save(tmp_path / "batch.npy", np.array([1, 2, *history, 3], dtype=np.int64))
-    assert residue.scan(tmp_path, [residue.needle(PERSON, history=history)])
-    assert residue.scan(tmp_path, [residue.needle(PERSON, history=history[::-1])]) == []
+@pytest.mark.parametrize("kind", [np.int64, np.int32])
+def test_a_history_is_found_as_the_bytes_of_an_array(tmp_path, kind):
+    history = [130, 101, *range(104, 128, 3)]
+    np.save(tmp_path / "batch.npy", np.array([1, 2, *history, 3], dtype=kind))
+    assert residue.scan(tmp_path, [residue.needle(PERSON, histories=[[5] * 9, history])])
+    assert residue.scan(tmp_path, [residue.needle(PERSON, histories=[history[::-1]])]) == []
+    np.save(tmp_path / "batch.npy", np.array([1, 2, *sorted(history), 3], dtype=kind))
+    assert residue.scan(tmp_path, [residue.needle(PERSON, histories=[history])])
+
+
+def test_a_history_that_tells_nothing_is_not_looked_for(tmp_path):
+    np.save(tmp_path / "rows.npy", np.arange(50))
+    assert residue.scan(tmp_path, [residue.needle(PERSON, histories=[range(3, 20), [7, 3, 9]])]) == []
 
 
 def test_a_trace_across_two_blocks_is_found(tmp_path, monkeypatch):

@@ -21,7 +21,10 @@ from unlearning.audit.decode import UnreadableError, decode
 from unlearning.audit.needles import Strings
 
 SHORTEST = 8
-"""Bytes below which a match says nothing."""
+"""Bytes below which a match says nothing, and items of a history."""
+
+_CONTROL = range(7, 73, 2)
+"""The history of the invented person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +43,24 @@ class Finding:
     what: str
 
 
-def needle(user: UserId, salt: str | None = None, history: Sequence[int] = ()) -> Needle:
-    """The traces of a person: id as text, UTF-16, hex, integer of both endians, hashes; the history as item keys."""
+def needle(user: UserId, salt: str | None = None, histories: Sequence[Sequence[int]] = ()) -> Needle:
+    """The traces of a person: id as text, UTF-16, hex, integer of both endians, hashes; each history as an array.
+
+    A history is given as item keys or rows, and searched in its order and in ascending order, in 4 and 8 bytes. One of
+    less than 8 items, or of consecutive ones, says nothing of a person and is left out.
+    """
     text = user.encode()
     found = [text, text.hex().encode(), user.encode("utf-16-le"), *_integers(user)]
     found += [hashlib.sha256(text).digest(), hashlib.sha256(text).hexdigest().encode(), hashlib.md5(text).digest()]
     if salt:
         found.append(salt.encode())
-    for kind in ("<i8", "<i4"):
-        row = np.asarray(history, dtype=kind).tobytes()
-        found += [row] if len(history) >= SHORTEST else []
+    told = [order for history in histories if _telling(history) for order in (list(history), sorted(history))]
+    found += [np.asarray(order, dtype=kind).tobytes() for order in told for kind in ("<i8", "<i4")]
     return Needle(user, tuple(dict.fromkeys(string for string in found if len(string) >= SHORTEST)))
+
+
+def _telling(history: Sequence[int]) -> bool:
+    return len(history) >= SHORTEST and max(history) - min(history) >= len(history)
 
 
 def secret(salt: str) -> Needle:
@@ -96,9 +106,8 @@ def control(root: Path) -> tuple[int, int]:
     (root / "tmp").mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="control-", dir=root / "tmp"))
     try:
-        person = needle(
-            UserId("control-" + hashlib.sha256(folder.name.encode()).hexdigest()[:24]), history=range(7, 40)
-        )
+        name = "control-" + hashlib.sha256(folder.name.encode()).hexdigest()[:24]
+        person = needle(UserId(name), histories=[_CONTROL])
         plants = _plant(folder, person)
         found = {finding.path for finding in scan(folder, [person])}
         return len(plants), len(found & plants)
@@ -117,7 +126,7 @@ def _plant(folder: Path, person: Needle) -> set[str]:
     (folder / "manifest.json").write_text(json.dumps({"users": [{"id": person.user}]}))
     (folder / "rejects.jsonl").write_text(json.dumps({"user_id": person.user}) + "\n")
     (folder / "rejects.csv").write_text(f"line,user\n3,{person.user}\n")
-    np.save(folder / "history.npy", np.arange(7, 40, dtype=np.int64))
+    np.save(folder / "history.npy", np.array(_CONTROL, dtype=np.int64))
     (folder / "text.html").write_text(f"<p>{person.user}</p>")
     (folder / "orphan.tmp").write_bytes(b"\0\1")
     return {path.name for path in folder.iterdir()}
