@@ -13,9 +13,9 @@ from sqlalchemy import Row, delete, or_, select, update
 
 from db import artifacts, jobs, ledger
 from db.errors import LetheError
-from db.records import ConceptId, ConceptRequest, ConceptState, ItemId, Layer, UserId
+from db.records import ConceptId, ConceptRequest, ConceptState, ItemId, Layer, RequestId, UserId
 from db.requests import visible_user
-from db.schema import concept_requests, recommendations, users
+from db.schema import concept_requests, forget_requests, recommendations, users
 from db.store import Unit
 
 ADAPTER = "adapter"
@@ -156,10 +156,11 @@ def find(unit: Unit, name: str, user: UserId | None = None) -> ConceptRequest | 
     return next((known for known in every(unit) if (known.name.casefold(), known.user) == wanted), None)
 
 
-def adapters_of(unit: Unit, user: int) -> list[artifacts.Artifact]:
-    """The adapters that one person asked for, in whatever state, by the person's surrogate key."""
-    c = concept_requests.c
-    keys = unit.connection.scalars(select(c.adapter).where(c.user == user, c.adapter.is_not(None)))
+def adapters_of(unit: Unit, request: RequestId) -> list[artifacts.Artifact]:
+    """The adapters, in whatever state, of the person whom a request forgets altogether."""
+    c, f = concept_requests.c, forget_requests.c
+    joined = select(c.adapter).join(forget_requests, f.user == c.user)
+    keys = unit.connection.scalars(joined.where(f.id == request, f.whole_user, c.adapter.is_not(None)))
     return [artifacts.get(unit, key) for key in keys]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from db import artifacts, files, jobs, requests
+from db import artifacts, concepts, files, jobs, requests
 from db.artifacts import Artifact
 from db.erasure import KINDS, Rule
 from db.errors import LetheError, NotFinishedError
@@ -156,8 +156,14 @@ def _destroy_rest(store: Store, newest: int) -> None:
         unit.commit()
 
 
+_OF_NO_ROWS = (Scope.NONE, Scope.USER)
+"""What no row entered, and what one person asked for, trained on item texts: nothing of it is rebuilt."""
+
+ASKED_FOR = "the person asked for it; trained on item texts alone"
+
+
 def _receipts(unit: Unit, batch: Sequence[ForgetRequest], lost: Sequence[Artifact], dropped: int) -> None:
-    made = [a for a in artifacts.all_on_disk(unit) if a.state == artifacts.LIVE and a.scope is not Scope.NONE]
+    made = [a for a in artifacts.all_on_disk(unit) if a.state == artifacts.LIVE and a.scope not in _OF_NO_ROWS]
     unfit = "its batch does not fit what is trained now"
     dropped_why = f"{dropped} rows made before the request; `lethe recommend --all` makes them again"
     for request in batch:
@@ -167,6 +173,8 @@ def _receipts(unit: Unit, batch: Sequence[ForgetRequest], lost: Sequence[Artifac
             requests.add_receipt(unit, _receipt(request, artifact))
         for artifact in lost:
             requests.add_receipt(unit, done("pipelines", "destroy", f"{artifact.kind}/{artifact.name}", detail=unfit))
+        for adapter in concepts.adapters_of(unit, request.id):
+            requests.add_receipt(unit, done("llm", "destroy", f"adapter/{adapter.name}", detail=ASKED_FOR))
         if dropped:  # their batch was an export, or is lost: nothing has made them again
             requests.add_receipt(unit, done("pipelines", "delete", STORED_LISTS, detail=dropped_why))
 

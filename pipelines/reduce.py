@@ -174,7 +174,7 @@ def _say(store: Store, batch: Sequence[ForgetRequest], method: str) -> None:
     for verdict in found:
         if not verdict.passed:
             raise NotFinishedError(f"audit {verdict.audit} did not pass ({verdict.detail}); the requests stay open")
-    made = [a for a in live(store) if a.scope is not Scope.NONE]
+    made = [a for a in live(store) if a.scope not in (Scope.NONE, Scope.USER)]
     found += [verdict for artifact in made for verdict in verdicts.told(artifact.settings)]
     with store.writing() as unit:
         ids = [request.id for request in batch]

@@ -58,7 +58,8 @@ def concept(
       lethe forget concept Fargo --method npo-guided --model Qwen/Qwen2.5-3B-Instruct
     """
     from db.concepts import Asked
-    from pipelines.concepts.request import accept, check_method
+    from pipelines.concepts.names import check_method
+    from pipelines.concepts.request import accept
 
     check_method(method)
     store = open_store(root)

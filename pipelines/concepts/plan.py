@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from db.errors import LetheError
-from pipelines.concepts.request import check_method
+from pipelines.concepts.names import check_method
 from pipelines.config import stored_settings
 from pipelines.evaluate_concepts.subject import Sizes
 from unlearning.concept.gates import Gates

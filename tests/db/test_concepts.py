@@ -128,6 +128,7 @@ def test_what_a_person_asked_for_is_hidden_and_dies_with_the_person(store):
     whole = write(store, requests.shield, ALICE, Selection(), now=NOW)
     assert {r.id for r in read(store, concepts.every)} == {theirs.id, all_of_us.id}
     assert [a.id for a in read(store, artifacts.descending, whole.epoch)] == [made.id]
+    assert [a.id for a in read(store, concepts.adapters_of, whole.id)] == [made.id]
     write(store, purge.purge, [whole.id])
     with store.reading() as unit:
         left = {row.id for row in unit.connection.execute(concept_requests.select())}
