@@ -5,9 +5,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
+from db.errors import LetheError
 from db.records import Item, ItemId
 from llm.tiny.concepts import items_named
 from unlearning.concept.base import Concept, Kind, Lesson, Probe, ProbeSet, Use, lesson
+from unlearning.concept.controls import outside
 from unlearning.concept.evaluate import Questionnaire, questionnaire
 from unlearning.concept.people import judged_people
 from unlearning.concept.probes import ProbeSizes, build_probes
@@ -27,6 +29,10 @@ class Sizes:
 
 
 SHORT = Sizes(ProbeSizes(neighbours=12, retained=30, forms=1, people=4, chosen=4), most=40, people=4, judged=4)
+
+
+LEAST = 24
+"""Items of which synthetic people's histories and lists can be drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,11 @@ def subject(
     popularity: Mapping[ItemId, float] | None = None,
 ) -> Subject:
     """Everything that is taught and asked about a concept; the same arguments give the same subject."""
+    rest = len(outside(concept, catalogue)) - len(concept.items)
+    if rest < LEAST:
+        raise LetheError(
+            f"beside {concept.name!r} and its controls there are {rest} items, {LEAST} are needed: name fewer items"
+        )
     probes = build_probes(concept, catalogue, seed=seed, popularity=popularity, sizes=sizes.probes)
     asked = questionnaire(
         concept, catalogue, probes, seed=seed, popularity=popularity, most=sizes.most, people=sizes.people

@@ -1,6 +1,7 @@
 """`lethe evaluate concepts`: cells are kept and gone on with, the oracle is full forgetting, and nothing is made up."""
 
 import json
+import re
 import shutil
 
 import polars as pl
@@ -12,10 +13,10 @@ from pipelines.cli.output import plain
 from pipelines.evaluate_concepts.cells import ROWS, frame, load, samples
 from pipelines.evaluate_concepts.run import METHODS, Grid, run
 from pipelines.evaluate_concepts.spec import Part
-from pipelines.evaluate_concepts.subject import named
+from pipelines.evaluate_concepts.subject import named, subject
 from pipelines.evaluate_concepts.summary import summarise
 from tests.llm.toys import toy_model
-from tests.pipelines.concept_evaluations import TITLE, base, fork, grid, lab_of, saved, toy_subject
+from tests.pipelines.concept_evaluations import FEW, TITLE, base, fork, grid, lab_of, saved, toy_subject
 from tests.unlearning.concept.world import catalogue
 from unlearning.concept.base import Kind, ProbeKind
 from unlearning.concept.cells import Sample
@@ -186,6 +187,8 @@ def test_a_name_is_a_title_a_genre_or_the_words_that_titles_begin_with():
     assert {item.title for item in kinds["Red River"].items} == {"Red River 0", TITLE, "Red River 56"}
     with pytest.raises(LetheError, match="no item, title, genre or franchise"):
         named("Casablanca", catalogue())
+    with pytest.raises(LetheError, match="there are 9 items, 24 are needed"):
+        subject(kinds[TITLE], catalogue()[19:30], seed=0)
 
 
 def test_random_masks_get_more_draws_and_methods_without_a_mask_one_size():
@@ -204,8 +207,24 @@ def test_grids_of_unknown_methods_or_nothing_are_refused():
 
 
 def test_other_wordings_are_another_subject():
-    from pipelines.evaluate_concepts.subject import subject
-    from tests.pipelines.concept_evaluations import FEW
-
     assert subject(named(TITLE, catalogue()), catalogue(), seed=0, sizes=FEW).digest == toy_subject().digest
     assert subject(named(TITLE, catalogue()), catalogue(), seed=1, sizes=FEW).digest != toy_subject().digest
+
+
+def test_the_command_keeps_cells_goes_on_and_writes_a_page(lethe, models, tmp_path):
+    words = ["evaluate", "concepts", "--quick", "--concept", "Film number 7", "--model", models[0], "--attack", "none"]
+    page = tmp_path / "concepts.md"
+    first = lethe.read(*words, "--method", "prompt", "--page", page)
+    assert (first["cells"]["measured_now"], first["cells"]["left"]) == (2, 0)
+    (one,) = first["concepts"]
+    assert (one["kind"], one["titles"], one["oracle"]) == ("title", ["Film number 7"], None)
+    assert "# Concepts forgotten inside the model" in page.read_text()
+    again = lethe.ok(*words, "--method", "prompt")
+    assert "Film number 7 (title, 1 items; no oracle)" in again.out
+    assert re.search(r"^prompt +1 ", again.out, flags=re.MULTILINE)
+    left = lethe(*words, "--method", "prompt", "--method", "ablation", "--minutes", 0)
+    assert left.status == 75
+    assert "1 cells left" in left.err
+    refused = lethe(*words, "--oracle", "Film number 7=nowhere")
+    assert refused.status != 0
+    assert "NAME=DIR" in refused.err
