@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from llm.adapters import layers_of, using
@@ -47,13 +46,14 @@ def quantised(model: Any, bits: int, *, merged: bool) -> Iterator[None]:
     `merged`: adapters that act are added to the weights before rounding; otherwise they act, unrounded, beside rounded
     weights.
     """
+    acting = {name: list(layer.active_adapters) for name, layer in layers_of(model).items()} if merged else {}
     with ExitStack() as stack, torch.no_grad():
-        weights = {name: _merged(module) if merged else module.weight.data for name, module in _linear(model)}
         if merged:
             stack.enter_context(using(model, []))
         for name, module in _linear(model):
             stack.callback(setattr, module.weight, "data", module.weight.data)
-            module.weight.data = BITS[bits](weights[name].float()).to(module.weight.dtype)
+            weight = _merged(module, acting.get(name, ()))
+            module.weight.data = BITS[bits](weight).to(module.weight.dtype)
         yield
 
 
@@ -68,13 +68,12 @@ def _linear(model: Any) -> list[tuple[str, Any]]:
     return [*plain, *adapted.items()]
 
 
-def _merged(module: Any) -> Tensor:
-    weight: Tensor = module.weight.data
-    if not isinstance(module, LoraLayer):
-        return weight
-    for name in module.active_adapters:
+def _merged(module: Any, adapters: Sequence[str]) -> Tensor:
+    """The weight with these adapters in it, float32."""
+    weight: Tensor = module.weight.data.float()
+    for name in adapters:
         if name in module.lora_A:
-            weight = weight.float() + module.get_delta_weight(name).float()
+            weight = weight + module.get_delta_weight(name).float()
     return weight
 
 
