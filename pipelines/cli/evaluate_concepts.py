@@ -15,10 +15,7 @@ from pipelines.cli.output import emit, plain, progress, say, table
 
 if TYPE_CHECKING:
     from db.store import Store
-    from pipelines.evaluate_concepts.ranked import RealPeople
-
-CONCEPTS = ("Casablanca", "Star Trek", "Film-Noir")
-QUICK = ("Star Trek",)
+    from pipelines.evaluate_concepts.run import Lab
 
 _HEADERS = (
     "method",
@@ -35,30 +32,29 @@ _HEADERS = (
 )
 
 
+Concepts = Annotated[list[str] | None, typer.Option("--concept", help="A title, franchise or genre; may be repeated.")]
+Methods = Annotated[list[str] | None, typer.Option("--method", help="LOSS-MASK, ssd, ablation, ...; may be repeated.")]
+Neurons = Annotated[list[int] | None, typer.Option("--neurons", min=1, help="Sizes of masks; may be repeated.")]
+Oracles = Annotated[list[str] | None, typer.Option("--oracle", help="NAME=DIR: a checkpoint without concept NAME.")]
+Attacks = Annotated[
+    list[str] | None, typer.Option("--attack", help="Methods to attack; some by default, with `none` none.")
+]
+
+
 def concepts(
     *,
-    concept: Annotated[
-        list[str] | None, typer.Option("--concept", help="A title, franchise or genre; may be repeated.")
-    ] = None,
-    method: Annotated[
-        list[str] | None, typer.Option("--method", help="LOSS-MASK, ssd, ablation, ...; may be repeated.")
-    ] = None,
-    neurons: Annotated[list[int] | None, typer.Option("--neurons", min=1, help="Sizes of masks; may repeat.")] = None,
+    concept: Concepts = None,
+    method: Methods = None,
+    neurons: Neurons = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Fits of each method (3).")] = None,
     draws: Annotated[int | None, typer.Option("--draws", min=1, help="Fits where the mask is random (5).")] = None,
-    oracle: Annotated[
-        list[str] | None, typer.Option("--oracle", help="NAME=DIR: a checkpoint trained without concept NAME.")
-    ] = None,
-    attack: Annotated[
-        list[str] | None, typer.Option("--attack", help="Methods to attack; some by default, none by `--attack none`.")
-    ] = None,
+    oracle: Oracles = None,
+    attack: Attacks = None,
     people: Annotated[int, typer.Option("--people", min=0, help="Order lists of so many real people too.")] = 0,
     model: Annotated[str, typer.Option("--model", help="lethe-tiny, a folder, or a Qwen checkpoint.")] = "lethe-tiny",
     draw: Annotated[int, typer.Option("--draw", min=0, help="Seed of what is asked.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="One concept and seed, few questions, short fits.")] = False,
-    minutes: Annotated[
-        float | None, typer.Option("--minutes", min=0, help="Begin no cell that would end later.")
-    ] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", min=0, help="Begin no cell that ends later.")] = None,
     page: Annotated[Path | None, typer.Option("--page", help="Write Markdown with pictures beside it.")] = None,
     root: Root = ROOT,
     as_json: Json = False,
@@ -75,41 +71,18 @@ def concepts(
       lethe evaluate concepts --method refusal-guided --method refusal-random --neurons 64 --neurons 256 --draws 5
       lethe evaluate concepts --people 100 --page concepts.md
     """
-    from llm.model import load
-    from pipelines.evaluate.keep import StoreKeeper
-    from pipelines.evaluate_concepts import run as harness
-    from pipelines.evaluate_concepts.data import read
-    from pipelines.evaluate_concepts.subject import SHORT, Sizes
+    from pipelines.concepts.plan import load_concept_plan
+    from pipelines.evaluate_concepts.grid import QUICK_SETTINGS, Wish, filled
+    from pipelines.evaluate_concepts.run import run
     from pipelines.evaluate_concepts.summary import summarise
-    from unlearning.concept.attacks.relearn import Budget
 
-    store = open_store(root)
-    stock = read(store)
-    methods = tuple(method or (harness.QUICK_METHODS if quick else harness.METHODS))
-    settings = harness.settings(quick=quick)
-    grid = harness.Grid(
-        tuple(concept or (QUICK if quick else CONCEPTS)),
-        methods,
-        tuple(neurons or (settings.neurons,)),
-        seeds=seeds or (1 if quick else 3),
-        draws=draws or (1 if quick else 5),
-        attacked=tuple(name for name in attack or (methods[:1] if quick else harness.ATTACKED) if name != "none"),
-        draw=draw,
-        sizes=SHORT if quick else Sizes(),
-        budget=Budget(steps=(1, 5)) if quick else Budget(),
-        quick=quick,
-    )
-    lab = harness.Lab(
-        load(model),
-        stock.items,
-        StoreKeeper(store, stock.epoch),
-        progress,
-        oracles=oracles_of(oracle or ()),
-        popularity=stock.popularity,
-        settings=settings,
-        ranking=_ranking(store, people),
-    )
-    outcome = harness.run(lab, grid, minutes=minutes)
+    forks = oracles_of(oracle or ())
+    wish = Wish(concept or (), method or (), neurons or (), attack or (), seeds, draws, draw, quick)
+    settings = QUICK_SETTINGS if quick else load_concept_plan(root).settings
+    grid = filled(wish, settings.neurons)
+    lab = _lab(open_store(root), model, people)
+    lab.oracles, lab.settings = forks, settings
+    outcome = run(lab, grid, minutes=minutes)
     found = plain(summarise(lab, grid, outcome))
     if page is not None:
         _write(page, found)
@@ -131,13 +104,23 @@ def oracles_of(given: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def _ranking(store: "Store", people: int) -> "RealPeople | None":
-    if not people:
-        return None
-    from pipelines.evaluate.data import read
+def _lab(store: "Store", model: str, people: int) -> "Lab":
+    from llm.model import load
+    from pipelines.evaluate.data import read as read_split
+    from pipelines.evaluate.keep import StoreKeeper
+    from pipelines.evaluate_concepts.data import read
     from pipelines.evaluate_concepts.ranked import Lists, RealPeople
+    from pipelines.evaluate_concepts.run import Lab
 
-    return RealPeople(read(store, "paper"), Lists(people=people))
+    stock = read(store)
+    return Lab(
+        load(model),
+        stock.items,
+        StoreKeeper(store, stock.epoch),
+        progress,
+        popularity=stock.popularity,
+        ranking=RealPeople(read_split(store, "paper"), Lists(people=people)) if people else None,
+    )
 
 
 def _write(page: Path, found: dict[str, Any]) -> None:
@@ -171,25 +154,21 @@ def _table(one: dict[str, Any]) -> str:
 
 
 def _row(row: dict[str, Any]) -> Sequence[object]:
-    measures = row["measures"]
-
-    def value(name: str) -> str | None:
-        found = measures.get(name)
-        return None if found is None or found["value"] is None else f"{found['value']:.3f}"
-
-    left = measures.get("direct accuracy")
+    left = row["measures"].get("direct accuracy")
     oracle = "" if left is None or left["oracle"] is None else f" ({left['oracle']:.3f})"
     depth = [one["score"] for one in row["depth"] if one["score"] is not None]
+    shown = ("forced_prefix accuracy", "exposure", "retain accuracy", "neighbour accuracy", "text surprise")
     return (
         row["label"],
         row["seeds"],
-        (value("direct accuracy") or "") + oracle,
-        value("forced_prefix accuracy"),
-        value("exposure"),
-        value("retain accuracy"),
-        value("neighbour accuracy"),
-        value("text surprise"),
+        (_value(row, "direct accuracy") or "") + oracle,
+        *(_value(row, name) for name in shown),
         None if row["gates"] is None else f"{row['gates']['passed']} of {row['seeds']}",
         f"{sum(depth) / len(depth):.3f}" if depth else None,
         row["cost"]["fit_seconds"],
     )
+
+
+def _value(row: dict[str, Any], name: str) -> str | None:
+    found = row["measures"].get(name)
+    return None if found is None or found["value"] is None else f"{found['value']:.3f}"

@@ -15,69 +15,14 @@ from pipelines.evaluate.run import machine
 from pipelines.evaluate.tasks import Bars, Done, Task, work
 from pipelines.evaluate_concepts import cells, parts
 from pipelines.evaluate_concepts.fits import Fits
+from pipelines.evaluate_concepts.grid import Grid
 from pipelines.evaluate_concepts.measures import Case
-from pipelines.evaluate_concepts.spec import BASE, ORACLE, Part, Spec, drawn, sized
-from pipelines.evaluate_concepts.subject import Sizes, Subject, named, subject
-from unlearning.concept.attacks.relearn import USUAL, Budget
+from pipelines.evaluate_concepts.spec import BASE, ORACLE, Part, Spec
+from pipelines.evaluate_concepts.subject import Subject, named, subject
 from unlearning.concept.base import Forgetting, Progress
 from unlearning.concept.evaluate import Fork
-from unlearning.concept.methods import OTHERS, make
+from unlearning.concept.methods import make
 from unlearning.concept.settings import ConceptSettings
-
-METHODS = (
-    "refusal-guided",
-    *(f"refusal-{mask}" for mask in ("random", "layered", "magnitude", "fisher", "salun", "none")),
-    *(f"{loss}-guided" for loss in ("ascent", "grad_diff", "npo", "simnpo", "alternate", "rmu", "random_labels")),
-    *OTHERS,
-)
-"""Unless others are named: every mask with one loss, every loss with one mask, and all without either."""
-
-ATTACKED = ("refusal-guided", "refusal-random", "refusal-none", "npo-guided", "ablation")
-"""Unless others are named: attacks take longer than all else."""
-
-QUICK_METHODS = ("refusal-guided", "refusal-random", "ablation", "prompt")
-
-
-def settings(*, quick: bool) -> ConceptSettings:
-    """The product's settings; a quick run trains a few steps within a small mask."""
-    return ConceptSettings(neurons=64, steps=40, check_every=20) if quick else ConceptSettings()
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """What is to be measured; the base is part of every grid, the oracle where there is one."""
-
-    concepts: tuple[str, ...]
-    methods: tuple[str, ...] = METHODS
-    neurons: tuple[int, ...] = (ConceptSettings().neurons,)
-    """Sizes of masks; a method without one is measured once."""
-    seeds: int = 3
-    draws: int = 5
-    """Seeds of methods whose mask is drawn at random."""
-    attacked: tuple[str, ...] = ATTACKED
-    """Methods that are attacked, those of them that are measured."""
-    draw: int = 0
-    """Seed of the questions."""
-    sizes: Sizes = field(default_factory=Sizes)
-    """How much is asked."""
-    budget: Budget = USUAL
-    """What a relearning attack may spend."""
-    quick: bool = False
-    """Whether the figures are no results."""
-
-    def __post_init__(self) -> None:
-        if not self.concepts or len(set(self.concepts)) < len(self.concepts):
-            raise LetheError(f"concepts {', '.join(self.concepts) or 'none'}: name one at least, and each once")
-        if min(self.seeds, self.draws, *self.neurons) < 1:
-            raise LetheError(f"{self.seeds} seeds, {self.draws} draws, {self.neurons} neurons: give 1 or more")
-        for name in self.methods:
-            make(name, ConceptSettings())
-
-    def wanted(self, seed: int) -> Iterator[tuple[str, int]]:
-        """Methods with the sizes of their masks that are measured with a seed."""
-        for name in self.methods:
-            if seed < (max(self.seeds, self.draws) if drawn(name) else self.seeds):
-                yield from ((name, size) for size in (self.neurons if sized(name) else self.neurons[:1]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ import numpy as np
 
 from pipelines.evaluate_concepts import attacked, goals
 from pipelines.evaluate_concepts.cells import Kept, load
-from pipelines.evaluate_concepts.run import Grid, Lab, Outcome
+from pipelines.evaluate_concepts.grid import Grid
+from pipelines.evaluate_concepts.run import Lab, Outcome
 from pipelines.evaluate_concepts.spec import BASE, ORACLE, Part, drawn
 from unlearning.concept.cells import Cell, Sample
 from unlearning.concept.evaluate import Examined, compare, telling_families

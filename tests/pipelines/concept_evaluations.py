@@ -4,7 +4,8 @@ from functools import cache
 
 from llm.model import LanguageModel
 from pipelines.evaluate.keep import FolderKeeper
-from pipelines.evaluate_concepts.run import Grid, Lab
+from pipelines.evaluate_concepts.grid import Grid
+from pipelines.evaluate_concepts.run import Lab
 from pipelines.evaluate_concepts.subject import Sizes, Subject, named, subject
 from tests.pipelines.evaluations import no_bars
 from tests.unlearning.concept.knowing import knowing

@@ -11,7 +11,8 @@ from db.errors import LetheError
 from pipelines.cli.evaluate_concepts import oracles_of
 from pipelines.cli.output import plain
 from pipelines.evaluate_concepts.cells import ROWS, frame, load, samples
-from pipelines.evaluate_concepts.run import METHODS, Grid, run
+from pipelines.evaluate_concepts.grid import METHODS, QUICK_SETTINGS, Grid, Wish, filled
+from pipelines.evaluate_concepts.run import run
 from pipelines.evaluate_concepts.spec import Part
 from pipelines.evaluate_concepts.subject import named, subject
 from pipelines.evaluate_concepts.summary import summarise
@@ -21,6 +22,7 @@ from tests.unlearning.concept.world import catalogue
 from unlearning.concept.base import Kind, ProbeKind
 from unlearning.concept.cells import Sample
 from unlearning.concept.evaluate import accuracy_of, probability_of
+from unlearning.concept.settings import ConceptSettings
 
 DIRECT = accuracy_of(ProbeKind.DIRECT)
 
@@ -198,6 +200,18 @@ def test_random_masks_get_more_draws_and_methods_without_a_mask_one_size():
     ]  # fmt: skip
     assert list(wide.wanted(2)) == [("refusal-random", 16), ("refusal-random", 64)]
     assert len(METHODS) == len(set(METHODS))
+
+
+def test_what_a_wish_leaves_empty_is_filled_in():
+    whole, quick = (filled(Wish(quick=quick), 64) for quick in (False, True))
+    assert (whole.concepts, whole.neurons, whole.seeds, whole.draws) == (
+        ("Casablanca", "Star Trek", "Film-Noir"), (64,), 3, 5
+    )  # fmt: skip
+    assert set(whole.attacked) < set(whole.methods)
+    assert (quick.concepts, quick.seeds, quick.attacked) == (("Star Trek",), 1, ("refusal-guided",))
+    assert QUICK_SETTINGS.steps < ConceptSettings().steps
+    own = filled(Wish(("X",), ("ssd",), (8, 16), ("none",), 2, 4, 7), 64)
+    assert own == Grid(("X",), ("ssd",), (8, 16), seeds=2, draws=4, attacked=(), draw=7)
 
 
 def test_grids_of_unknown_methods_or_nothing_are_refused():

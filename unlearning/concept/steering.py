@@ -5,7 +5,7 @@ The direction d is the mean state of the concept's questions less that of the co
 controls' mean instead, so that a state that has no such part stays (after Marshall et al. 2024, affine editing).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -43,7 +43,7 @@ class Steered:
     def applied(self, model: LanguageModel) -> Iterator[LanguageModel]:
         """As `Forgetting.applied`, in place, by a hook."""
         layer = model.model.get_decoder().layers[self.layer]
-        hook = layer.register_forward_hook(self._hook())
+        hook = layer.register_forward_hook(self._leaving)
         try:
             yield model
         finally:
@@ -59,11 +59,9 @@ class Steered:
         driven: Tensor = states.float() - self.strength * along[..., None] * unit
         return driven.to(states.dtype)
 
-    def _hook(self) -> Callable[[Any, Any, Any], Any]:
-        def leave(_module: Any, _given: Any, said: Any) -> Any:
-            return self.driven(said) if isinstance(said, Tensor) else (self.driven(said[0]), *said[1:])
-
-        return leave
+    def _leaving(self, _module: Any, _given: Any, said: Any) -> Any:
+        """A forward hook: the layer's output, driven."""
+        return self.driven(said) if isinstance(said, Tensor) else (self.driven(said[0]), *said[1:])
 
 
 @dataclass(frozen=True, slots=True)
