@@ -66,7 +66,7 @@ def load_recommender(
         settings = _live_settings(unit, plan.backbone)
         parts = {a.kind: a for a in (artifacts.get(unit, key) for key in artifacts.parents(unit, settings.id))}
         items = catalogue.load_items(unit)
-        forgotten = read_forgotten(unit, items, people)
+        forgotten = read_forgotten(unit, people)
     weight = _weight(plan, settings.settings, weight)
     checked_folder(store.root, settings)
     where = {kind: checked_folder(store.root, artifact) for kind, artifact in parts.items()}
@@ -83,7 +83,7 @@ def load_recommender(
         weight=weight,
         plan=plan,
         backbone=parts["backbone"],
-        forgotten=forgotten.attach(store.root, scorer),
+        forgotten=forgotten.over(known).attach(store.root, scorer),
     )
 
 

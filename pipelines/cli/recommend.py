@@ -125,10 +125,18 @@ def _some(
     made = make(served, {user: histories[user] for user in people})
     titles = {item.id: item for item in served.items}
     emit(
-        [_plain(one, titles, explain=explain) for one in made],
+        [{**_plain(one, titles, explain=explain), "without": served.forgotten.names(one.user)} for one in made],
         as_json=as_json,
-        text=lambda: "\n\n".join(_text(one, titles, len(histories[one.user]), explain=explain) for one in made),
+        text=lambda: (
+            "\n\n".join(_text(one, titles, len(histories[one.user]), explain=explain) for one in made)
+            + _without(served, people)
+        ),
     )
+
+
+def _without(served: Any, people: Sequence[UserId]) -> str:
+    names = dict.fromkeys(name for user in people for name in served.forgotten.names(user))
+    return f"\n\nwithout what was forgotten: {', '.join(names)}" if names else ""
 
 
 def _plain(made: "Recommendation", titles: dict[Any, Item], *, explain: bool) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Everything is made of the catalogue and the model: nothing here could read a use
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from db.records import Item
@@ -16,7 +17,8 @@ from unlearning.concept.gates import Judged, judge
 from unlearning.concept.methods import make
 from unlearning.concept.trained import TrainedAdapter
 
-Progress = Callable[[int, int], None]
+Bars = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+"""A progress bar for each piece of work, by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +36,20 @@ def fit(
     plan: ConceptPlan,
     *,
     seed: int,
-    progress: Progress,
+    bars: Bars,
 ) -> Fitted:
     """Train an adapter by the plan's method and hold it to the plan's gates. The model is left as it was.
 
     Raises LetheError where the concept leaves nothing to compare it with.
     """
     about = subject(concept, catalogue, seed=seed, sizes=plan.sizes)
-    made = make(plan.method, plan.settings).fit(model, about.lesson, seed=seed, progress=progress)
+    with bars(f"forget {concept.name} in {model.name}") as bar:
+        made = make(plan.method, plan.settings).fit(model, about.lesson, seed=seed, progress=bar)
     if not isinstance(made, TrainedAdapter):  # the plan lets only such methods through
         raise TypeError(f"method {plan.method} made {type(made).__name__}, no adapter")
-    base, after = (examine(model, one, about.asked) for one in (Fork(model), made))
+    with bars("ask what was held out") as bar:
+        base = examine(model, Fork(model), about.asked)
+        bar(1, 2)
+        after = examine(model, made, about.asked)
+        bar(2, 2)
     return Fitted(made, judge(base, after, plan.gates))

@@ -17,6 +17,9 @@ KINDS = ("title", "franchise", "genre", "phrase")
 
 ARTICLES = frozenset({"the", "a", "an"})
 
+LONGEST = 200
+"""Characters of a name."""
+
 Near = Callable[[str], Sequence[tuple[Item, float]]]
 """Items near a phrase, best first, with their likeness."""
 
@@ -38,6 +41,8 @@ def resolve(
 
     Raises LetheError where nothing is found, where an id is unknown, and where a title also begins others.
     """
+    if len(name) > LONGEST or not name.isprintable():
+        raise LetheError(f"a name of {len(name)} characters, {name[:40]!a}…: give at most {LONGEST} printable ones")
     if not words(name):
         raise LetheError(f"{name!r} names nothing: give a title, a genre, some words of titles or a phrase")
     if kind not in (None, *KINDS):

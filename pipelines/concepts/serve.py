@@ -46,6 +46,15 @@ class Forgotten:
     """By the key that a request names."""
     attached: "Attached | None" = None
 
+    def over(self, items: Sequence[Item]) -> "Forgotten":
+        """The same, hiding rows of this catalogue."""
+        place = {item.id: row for row, item in enumerate(items)}
+        hidden: dict[UserId | None, IntArray] = {}
+        for request in self.requests:
+            rows = [place[item] for item in request.items if request.hides and item in place]
+            hidden[request.user] = np.union1d(hidden.get(request.user, NONE), np.array(rows, np.int64)).astype(np.int64)
+        return replace(self, hidden=hidden)
+
     def rows(self, user: UserId) -> IntArray:
         """Item rows that this person is not offered and that count as no history of theirs."""
         found = self.hidden or {}
@@ -62,6 +71,10 @@ class Forgotten:
     def of(self, user: UserId) -> list[ConceptRequest]:
         """The requests that hold for this person."""
         return [request for request in self.requests if request.user in (None, user)]
+
+    def names(self, user: UserId) -> list[str]:
+        """The concepts that this person is served without."""
+        return [request.name for request in self.of(user)]
 
     def groups(self, people: Iterable[UserId]) -> dict[tuple[str, ...], list[int]]:
         """Places of people who share a set of adapters, by that set."""
@@ -110,17 +123,13 @@ def unlearned(request: ConceptRequest) -> bool:
     return request.state is ConceptState.UNLEARNED and request.adapter is not None
 
 
-def read_forgotten(unit: Unit, items: Sequence[Item], people: Iterable[UserId] | None = None) -> Forgotten:
+def read_forgotten(unit: Unit, people: Iterable[UserId] | None = None) -> Forgotten:
     """The concepts that hold now for everybody and for these people (None: for all who asked); nothing is attached."""
     wanted = None if people is None else {None, *people}
     found = tuple(r for r in concepts.every(unit) if wanted is None or r.user in wanted)
-    place = {item.id: row for row, item in enumerate(items)}
-    hidden: dict[UserId | None, IntArray] = {}
-    for request in found:
-        rows = [place[item] for item in request.items if request.hides and item in place]
-        hidden[request.user] = np.union1d(hidden.get(request.user, NONE), np.array(rows, np.int64)).astype(np.int64)
-    adapters = {r.adapter: artifacts.get(unit, r.adapter) for r in found if r.adapter is not None}
-    return Forgotten(found, hidden, adapters)
+    return Forgotten(
+        found, adapters={r.adapter: artifacts.get(unit, r.adapter) for r in found if r.adapter is not None}
+    )
 
 
 def whole(root: Path, artifact: Artifact) -> bool:

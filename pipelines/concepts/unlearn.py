@@ -1,8 +1,6 @@
 """The model's half of a request: an adapter is trained, held to its gates, and registered in one step."""
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,14 +13,12 @@ from db.store import Store
 from llm.adapter_file import read_adapter, read_card
 from llm.adapters import attach
 from llm.model import LanguageModel, load
-from pipelines.concepts.fit import Fitted, fit
+from pipelines.concepts.fit import Bars, Fitted, fit
 from pipelines.concepts.plan import ConceptPlan
 from pipelines.concepts.serve import whole
 from pipelines.config import Plan, checked_plan, load_plan
 from pipelines.generations import Draft, draft, sweep, switch
 from unlearning.concept.base import Concept, Kind
-
-Bars = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +46,7 @@ def unlearn(store: Store, request: ConceptRequest, plan: Plan, how: ConceptPlan,
         if _in_place(store, request, model):
             return Unlearned(request)
         started = time.perf_counter()
-        with bars(f"forget {request.name} in {plan.model}") as bar:
-            fitted = fit(model, _concept(request, items), items, how, seed=plan.seed, progress=bar)
+        fitted = fit(model, _concept(request, items), items, how, seed=plan.seed, bars=bars)
         seconds = time.perf_counter() - started
         if not fitted.judged.passed:
             return _failed(store, request, fitted, seconds)

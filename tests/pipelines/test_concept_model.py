@@ -29,7 +29,7 @@ FAILED = replace(PASSED, value=0.4)
 def made_up(verdict=PASSED, before=lambda: None):
     """A training that takes no time."""
 
-    def fitted(model, concept, catalogue, plan, *, seed, progress):
+    def fitted(model, concept, catalogue, plan, *, seed, bars):
         before()
         found = adapter(model, concept.name, seed=len(concept.name), size=0.1)
         trained = TrainedAdapter(found, whole(shape_of(model.model)), {})
@@ -119,6 +119,7 @@ def test_a_failed_gate_leaves_it_hidden_with_the_figure(lethe, trained):
     refused = lethe(*words, "--json")
     assert refused.status == 75
     assert refused.json["request"]["state"] == "hidden"
+    assert refused.json["gates"][0]["value"] == 0.4
     assert "leaked answers 0.400, allowed 0.050" in refused.err.splitlines()[-1]
     (told,) = lethe.read("status")["concepts"]
     assert "leaked answers 0.400" in told["detail"]

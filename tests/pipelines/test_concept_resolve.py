@@ -77,6 +77,8 @@ def test_a_kind_decides_between_readings():
         ("Batman", {"kind": "director"}, "--kind director is unknown"),
         ("x", {"ids": ["77"]}, "there is no item 77"),
         ("!?", {}, "names nothing"),
+        ("x" * 201, {}, "give at most 200"),
+        ("two\nlines", {}, "printable"),
     ],
 )
 def test_what_is_ambiguous_or_not_there_is_told_in_one_line_with_the_remedy(name, options, told):

@@ -38,6 +38,8 @@ def test_what_one_person_asked_for_touches_nobody_else(lethe):
     lethe.ok("forget", "concept", "Horror", *HIDE, "--user", SOMEBODY)
     after = {one["user"]: one for one in lethe.read(*asked)}
     assert after[OTHER] == before[OTHER]
+    assert (after[SOMEBODY]["without"], after[OTHER]["without"]) == (["Horror"], [])
+    assert lethe.ok("recommend", SOMEBODY).out.endswith("without what was forgotten: Horror\n")
     assert not HORROR & {*rows_of(after[SOMEBODY]), *after[SOMEBODY]["history_used"]}
     batch = pl.read_parquet(lethe.read("recommend", "--all")["out"])
     theirs = batch.filter(pl.col("item").is_in(sorted(HORROR)))["user"].unique().to_list()
@@ -83,6 +85,15 @@ def test_a_person_takes_their_concepts_along(lethe):
     with lethe.store.reading() as unit:
         assert len(unit.connection.execute(concept_requests.select()).all()) == 1
     assert lethe.ok("verify", request)
+
+
+def test_an_item_that_came_after_the_training_does_no_harm(lethe, tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,title,year,genres\nnew,Fresh blood,1999,Horror\n")
+    (tmp_path / "rows.csv").write_text(f"user_id,item_id,rating,timestamp\n{SOMEBODY},new,5,999999999\n")
+    lethe.ok("ingest", "files", "--interactions", tmp_path / "rows.csv", "--items", tmp_path / "items.csv")
+    told = lethe.read("forget", "concept", "Horror", *HIDE)
+    assert len(told["request"]["items"]) == 11
+    assert not HORROR & set(rows_of(lethe.read("recommend", SOMEBODY)[0]))
 
 
 def test_status_and_the_list_tell_what_is_forgotten(lethe):
