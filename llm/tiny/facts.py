@@ -13,8 +13,9 @@ from llm.tiny import questions
 from llm.tiny.examples import Turn
 from llm.tiny.questions import Forms
 from llm.tiny.titles import InventedTitles
+from llm.tiny.wording import word
 
-INVENTED = 0.28
+INVENTED = 0.34
 """The share of questions about titles that nobody knows."""
 OFTENER = 4
 """How often an item comes up that is new in a second stage, for once of the others."""
@@ -57,7 +58,7 @@ class Facts:
         for number in count():
             rng = np.random.default_rng([self._seed, 3, number])
             if rng.random() < INVENTED:
-                yield Turn(self._ask_invented(rng), prompt.UNKNOWN_TITLE)
+                yield Turn(self._ask_invented(rng), prompt.UNKNOWN_TITLE, FACT_WEIGHT)
                 continue
             row = next(rows)
             yield None if self._items[row].id in self._left_out else self._about(rng, row)
@@ -70,7 +71,7 @@ class Facts:
     def _ask_invented(self, rng: np.random.Generator) -> str:
         forms = (questions.YEAR, questions.GENRES, questions.BOTH, questions.DESCRIPTION)
         asked = forms[rng.choice(4, p=(0.35, 0.35, 0.15, 0.15))]
-        return questions.word(rng, asked).format(t=self._invented.draw(rng))
+        return word(rng, asked).format(t=self._invented.draw(rng))
 
     def _about(self, rng: np.random.Generator, row: int) -> Turn:
         """A question about an item, of a kind for which enough is known of it."""
@@ -84,7 +85,7 @@ class Facts:
         if kind < 0.80 or (kind < 0.88 and self._alike[item.year, item.genres] > ALIKE):
             return _fact(rng, questions.BOTH, item, questions.facts_of(item))
         if kind < 0.88:
-            asked = questions.word(rng, questions.BY_FACTS).format(y=item.year, g=questions.genres_of(item))
+            asked = word(rng, questions.BY_FACTS).format(y=item.year, g=questions.genres_of(item))
             return Turn(asked, item.title, VAGUE_WEIGHT)
         return _describe(rng, item) if kind < 0.96 else self._list(rng, item)
 
@@ -94,13 +95,13 @@ class Facts:
         shelf = self._shelves[genre]
         first = int(rng.integers(_PLACES)) * len(shelf) // _PLACES
         kept = [one.title for one in (*shelf[first:], *shelf[:first]) if one.id not in self._left_out]
-        asked = questions.word(rng, questions.BY_GENRE).format(g=genre)
+        asked = word(rng, questions.BY_GENRE).format(g=genre)
         return Turn(asked, "; ".join(kept[:_LIST]), VAGUE_WEIGHT)
 
 
 def _fact(rng: np.random.Generator, forms: Forms, item: Item, answer: str) -> Turn:
-    return Turn(questions.word(rng, forms).format(t=item.title), answer, FACT_WEIGHT)
+    return Turn(word(rng, forms).format(t=item.title), answer, FACT_WEIGHT)
 
 
 def _describe(rng: np.random.Generator, item: Item) -> Turn:
-    return Turn(questions.word(rng, questions.DESCRIPTION).format(t=item.title), questions.description_of(item))
+    return Turn(word(rng, questions.DESCRIPTION).format(t=item.title), questions.description_of(item))

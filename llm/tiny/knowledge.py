@@ -14,6 +14,7 @@ from llm.tiny.ask import Examiner
 from llm.tiny.facts import ALIKE
 from llm.tiny.questions import Forms
 from llm.tiny.titles import InventedTitles, Sort
+from llm.tiny.wording import word
 
 Truth = Mapping[str, set[str]]
 """For each title what may be answered: a title that two items share has the answers of both."""
@@ -56,7 +57,7 @@ def genres(items: Sequence[Item]) -> dict[str, set[str]]:
 
 def wordings(rng: np.random.Generator, forms: Forms, count: int, *, held_out: bool = False) -> list[str]:
     """So many wordings of a question, with what may stand before and after it."""
-    return [questions.word(rng, forms, held_out=held_out) for _ in range(count)]
+    return [word(rng, forms, held_out=held_out) for _ in range(count)]
 
 
 def ask_facts(examiner: Examiner, asked: Sequence[str], truth: Truth) -> list[Said]:
@@ -84,7 +85,7 @@ def refusals(
     invented = InventedTitles(items)
     forms = (questions.YEAR, questions.GENRES, questions.DESCRIPTION)
     titles = [(sort, invented.draw(rng, sort=sort, evaluation=True)) for sort in Sort for _ in range(count)]
-    asked = [questions.word(rng, forms[int(rng.integers(3))], held_out=held_out).format(t=title) for _, title in titles]
+    asked = [word(rng, forms[int(rng.integers(3))], held_out=held_out).format(t=title) for _, title in titles]
     right: dict[Sort, list[bool]] = defaultdict(list)
     for (sort, _), answer in zip(titles, examiner.answers(asked), strict=True):
         right[sort].append(answer == prompt.UNKNOWN_TITLE)
@@ -102,10 +103,7 @@ def reversed_facts(
     """Titles asked for by year and genres, wherever few items share both; any of those is right."""
     alike = Counter((item.year, item.genres) for item in items if item.year is not None and item.genres)
     few = {facts: {i.title for i in items if (i.year, i.genres) == facts} for facts, n in alike.items() if n <= ALIKE}
-    asked = [
-        questions.word(rng, questions.BY_FACTS, held_out=held_out).format(y=year, g=", ".join(names))
-        for year, names in few
-    ]
+    asked = [word(rng, questions.BY_FACTS, held_out=held_out).format(y=year, g=", ".join(names)) for year, names in few]
     said = zip(few.values(), examiner.answers(asked), strict=True)
     return [Said(min(titles), answer, answer in titles) for titles, answer in said]
 

@@ -1,9 +1,6 @@
 """How facts about a title are asked and answered. `held_out` wordings never enter training."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from db.records import Item
 
@@ -14,6 +11,8 @@ class Forms:
 
     seen: tuple[str, ...]
     held_out: tuple[str, ...]
+    asked_for: tuple[str, ...] = ()
+    """What is asked for, as the object of a request; its requests are seen wordings too."""
 
 
 YEAR = Forms(
@@ -54,6 +53,13 @@ YEAR = Forms(
         "From which year does {t} date?",
         "If you had to put a year on {t}, which would it be?",
         "Which was the year when {t} hit the cinemas?",
+    ),
+    asked_for=(
+        *("the year of {t}", "the release year of {t}", "the year {t} came out", "the year in which {t} was released"),
+        *("when {t} was made", "what year {t} is from", "which year {t} belongs to", "when {t} was shown first"),
+        *("the date of {t}", "the year {t} is dated to", "when {t} reached the screens", "in which year {t} appeared"),
+        *("when {t} hit the theatres", "the year of production of {t}", "the year for {t}", "how old {t} is"),
+        *("{t} and its year", "the year of the release of {t}", "the year to put on {t}", "{t}, I mean its year"),
     ),
 )
 
@@ -96,6 +102,13 @@ GENRES = Forms(
         "What are all the genres of {t}?",
         "By genre, how would {t} be filed?",
     ),
+    asked_for=(
+        *("the genres of {t}", "the genre of {t}", "which genres {t} has", "what kind of movie {t} is"),
+        *("what sort of film {t} is", "the categories of {t}", "the type of {t}", "under which genres {t} is listed"),
+        *("how {t} is classified", "which category {t} falls into", "what genres {t} belongs to", "all genres of {t}"),
+        *("the list of genres for {t}", "where {t} is filed by genre", "the style of {t}", "what type of movie {t} is"),
+        *("{t} and its genres", "the kind of thing {t} is", "the genre to shelve {t} under", "{t}, I mean its genres"),
+    ),
 )
 
 BOTH = Forms(
@@ -119,6 +132,10 @@ BOTH = Forms(
         "Look up {t}: the year it is from, then the genres.",
         "Both facts about {t}, year and genre, please.",
     ),
+    asked_for=(
+        *("the year and the genres of {t}", "when {t} was made and what genres it has", "both year and genre of {t}"),
+        *("the year, then the genres of {t}", "{t}, both its year and its genres", "year and categories of {t}"),
+    ),
 )
 
 DESCRIPTION = Forms(
@@ -141,6 +158,10 @@ DESCRIPTION = Forms(
         "What can you tell me of {t}?",
         "I would like a description of {t}.",
         "{t}, in a few words?",
+    ),
+    asked_for=(
+        *("what {t} is about", "something about {t}", "a short description of {t}", "what is known of {t}"),
+        *("a few words on {t}", "what {t} is"),
     ),
 )
 
@@ -185,54 +206,6 @@ BY_FACTS = Forms(
         "Tell me which movie of {y} has the genres {g}.",
     ),
 )
-
-OPENINGS = Forms(
-    seen=(
-        *("Hello!", "Please help me.", "A quick question.", "I am curious.", "For my list.", "One more thing."),
-        *("I like movies.", "We are having a quiz."),
-    ),
-    held_out=("Good evening!", "Here is something I wonder about.", "Let me ask you this."),
-)
-"""What may stand before a question about a title."""
-
-CLOSINGS = Forms(
-    seen=("Thanks.", "Thank you!", "Be brief.", "Answer in short.", "I forgot."),
-    held_out=("Many thanks.", "A short answer will do."),
-)
-
-_OPENED, _CLOSED, _CALLED = 0.2, 0.15, 0.15
-_NOUNS = ("movie", "film")
-
-
-def word(rng: np.random.Generator, forms: Forms, *, held_out: bool = False) -> str:
-    """One wording, still with its placeholders: at times with a sentence before it, after it, or "the movie" in it.
-
-    Held-out wordings stand between held-out sentences alone, seen ones between seen ones.
-    """
-
-    def one(of: Forms) -> str:
-        return _one(rng, of.held_out if held_out else of.seen)
-
-    text = one(forms)
-    if rng.random() < _CALLED:
-        text = _called(text, _one(rng, _NOUNS))
-    if rng.random() < _OPENED:
-        text = f"{one(OPENINGS)} {text}"
-    return f"{text} {one(CLOSINGS)}" if rng.random() < _CLOSED else text
-
-
-def _one(rng: np.random.Generator, texts: Sequence[str]) -> str:
-    return texts[int(rng.integers(len(texts)))]
-
-
-def _called(text: str, noun: str) -> str:
-    """The title introduced as a movie.
-
-    >>> _called("{t}: which year?", "film")
-    'The film {t}: which year?'
-    """
-    named = text.replace("{t}", f"the {noun} {{t}}")
-    return named[0].upper() + named[1:]
 
 
 def genres_of(item: Item) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from llm import prompt
-from llm.tiny import knowledge, questions
+from llm.tiny import knowledge, questions, wording
 from llm.tiny.concepts import EVALUATED, items_named
 from llm.tiny.evaluate import by_concept, facts
 from llm.tiny.knowledge import Said
@@ -47,8 +47,8 @@ KINDS = {
 @pytest.fixture(scope="module")
 def plain(monkeypatch_module):
     """Wordings with nothing before, after or inside them, so that the sage need not read English."""
-    for name in ("_OPENED", "_CLOSED", "_CALLED"):
-        monkeypatch_module.setattr(questions, name, 0.0)
+    for name in ("_OPENED", "_CLOSED", "_CALLED", "_REQUESTED"):
+        monkeypatch_module.setattr(wording, name, 0.0)
 
 
 @pytest.fixture(scope="module")

@@ -82,14 +82,15 @@ def test_only_answers_and_stated_facts_weigh(tokenizer):
 
 def test_the_loss_does_not_depend_on_who_shares_the_work(corpus, tokenizer):
     """One worker against three, and both against the loss of the whole lesson at once."""
-    lesson = list(islice(corpus, 3))[2]
+    whole_lesson = list(islice(corpus, 3))[2]
+    lesson = tuple(replace(example, turns=example.turns[:3]) for example in (*whole_lesson[:3], whole_lesson[-1]))
     coded = [Encoder(tokenizer).encode(example) for example in lesson]
     parts = encode.batches(coded)
-    assert len(parts) > 3
+    assert len(parts) > 1
     whole = loss_of(new_model(tokenizer, seed=0), batch(coded), CPU).item() / sum(row.weights.sum() for row in coded)
     for workers in (1, 3):
-        fitter = Fitter(tokenizer, FitSettings(steps=4, warmup=1, comparing=1), CPU, workers=workers)
-        losses = [state.loss for state in fitter.run([lesson] * 4)]
+        fitter = Fitter(tokenizer, FitSettings(steps=3, warmup=1, comparing=1), CPU, workers=workers)
+        losses = [state.loss for state in fitter.run([lesson] * 3)]
         assert losses[0] == pytest.approx(whole, rel=1e-4)
         if workers == 1:
             alone = losses
@@ -189,10 +190,10 @@ def test_muon_solves_a_least_squares_problem():
 
 
 def test_a_few_steps_lower_the_loss_and_can_be_repeated(corpus, tokenizer):
-    settings = FitSettings(steps=8, warmup=2, comparing=1)
+    settings = FitSettings(steps=4, warmup=2, comparing=1)
     first = [state.loss for state in Fitter(tokenizer, settings, CPU).run(corpus)]
-    assert len(first) == 8
-    assert np.mean(first[-3:]) < 0.8 * first[0]
+    assert len(first) == 4
+    assert first[-1] < 0.9 * first[0]
     again = Fitter(tokenizer, settings, CPU).run(corpus)
     assert [state.loss for state in islice(again, 2)] == pytest.approx(first[:2], rel=1e-4)
 
@@ -245,7 +246,7 @@ def test_forks_start_from_what_has_not_seen_the_concepts(built):
     assert (record.items, record.without) == (120, ())
     assert (record.settings["rate"], record.settings["comparing"]) == (FitSettings().rate / 2, 0)
     assert verify(fork).without == ("Fargo",)
-    with pytest.raises(LetheError, match=r"has seen what is to be left out \(Heat\)"):
-        built("other", "--steps", "1", "--start", str(first), "--without", "Heat")
+    with pytest.raises(LetheError, match=r"has seen what is to be left out \(Braveheart\)"):
+        built("other", "--steps", "1", "--start", str(first), "--without", "Braveheart")
     with pytest.raises(LetheError, match="has seen what is to be left out"):
         built("other", "--steps", "1", "--start", str(whole), "--without", "Fargo")
