@@ -129,12 +129,17 @@ class Fork:
 
 def examine(model: LanguageModel, forgetting: Forgetting, asked: Questionnaire) -> Examined:
     """Ask the model as it is once a forgetting is applied; `Fork(model)` examines the base itself."""
-    spoken_on = [*asked.of(ProbeKind.DIRECT)[:_SPOKEN], *asked.of(ProbeKind.RETAIN)[:_SPOKEN]]
+    spoken_on = [*_spread(asked.of(ProbeKind.DIRECT)), *_spread(asked.of(ProbeKind.RETAIN))]
     with forgetting.applied(model) as changed:
         samples = _asked(changed, asked) | _preferred(changed, asked.of(ProbeKind.FORCED_CANDIDATE))
         samples |= _listed(changed, asked)
         spoken = speak(changed, [probe.question for probe in spoken_on])
     return Examined(samples | _fluent(model, spoken_on, spoken), spoken)
+
+
+def _spread(probes: Sequence[Probe]) -> Sequence[Probe]:
+    """A few of them, from beginning to end."""
+    return [probes[place * len(probes) // _SPOKEN] for place in range(_SPOKEN)] if len(probes) > _SPOKEN else probes
 
 
 def _asked(model: LanguageModel, asked: Questionnaire) -> dict[str, Sample]:

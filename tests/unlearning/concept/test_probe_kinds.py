@@ -33,6 +33,8 @@ def test_wordings_are_none_of_the_corpus():
         for wording in (*forms.seen, *forms.held_out)
     }
     assert not every_wording() & known
+    asked_for = [phrase for forms in (questions.YEAR, questions.GENRES) for phrase in forms.asked_for]
+    assert not [wording for wording in every_wording() if any(phrase in wording for phrase in asked_for)]
     assert all(wording.count("{t}") == 1 for wording in every_wording())
 
 
