@@ -11,7 +11,7 @@ from llm.tiny.concepts import items_named
 from unlearning.concept.base import Concept, Kind, Lesson, Probe, ProbeSet, Use, lesson
 from unlearning.concept.controls import outside
 from unlearning.concept.evaluate import Questionnaire, questionnaire
-from unlearning.concept.people import judged_people
+from unlearning.concept.people import disguised_people, judged_people
 from unlearning.concept.probes import ProbeSizes, build_probes
 
 
@@ -26,9 +26,13 @@ class Sizes:
     """Synthetic people for whom lists are ordered."""
     judged: int = 24
     """Synthetic people whose judgements a lesson holds."""
+    disguised: int = 24
+    """Synthetic people asked about concept items, and about the same under titles that do not exist."""
 
 
-SHORT = Sizes(ProbeSizes(neighbours=12, retained=30, forms=1, people=4, chosen=4), most=40, people=4, judged=4)
+SHORT = Sizes(
+    ProbeSizes(neighbours=12, retained=30, forms=1, people=4, chosen=4), most=40, people=4, judged=4, disguised=4
+)
 
 
 LEAST = 24
@@ -54,7 +58,8 @@ class Subject:
         """sha256 over everything that is taught or asked: other wordings are another subject."""
         lists = [[one.questions, one.liked.tolist(), one.meant] for one in self.asked.listings]
         held_out = [_plain(probe) for probes in self.asked.probes.values() for probe in probes]
-        taught = [[_plain(probe) for probe in self.lesson.probes], [asdict(judged) for judged in self.lesson.judged]]
+        people = [asdict(asked) for asked in (*self.lesson.judged, *(asked for asked, _ in self.lesson.disguised))]
+        taught = [[_plain(probe) for probe in self.lesson.probes], people]
         return hashlib.sha256(json.dumps([sorted(self.concept.ids), taught, held_out, lists]).encode()).hexdigest()
 
     @property
@@ -94,8 +99,9 @@ def subject(
     asked = questionnaire(
         concept, catalogue, probes, seed=seed, popularity=popularity, most=sizes.most, people=sizes.people
     )
-    people = judged_people(concept, catalogue, people=sizes.judged, seed=seed)
-    return Subject(concept, probes, lesson(concept, probes, people), asked)
+    judged = judged_people(concept, catalogue, people=sizes.judged, seed=seed)
+    disguised = disguised_people(concept, catalogue, people=sizes.disguised, seed=seed)
+    return Subject(concept, probes, lesson(concept, probes, judged, disguised), asked)
 
 
 def _plain(probe: Probe) -> list[object]:

@@ -17,7 +17,7 @@ from unlearning.concept.settings import ConceptSettings
 
 TITLE = "Red River 28"
 SETTINGS = ConceptSettings(neurons=8, rank=2, steps=2, forget_rows=4, retain_rows=4, check_every=1)
-FEW = Sizes(ProbeSizes(neighbours=6, retained=10, forms=1, people=2, chosen=1), most=8, people=2, judged=1)
+FEW = Sizes(ProbeSizes(neighbours=6, retained=10, forms=1, people=2, chosen=1), most=8, people=2, judged=1, disguised=1)
 SHORT = Budget(steps=(1, 2), rows=2, rank=2)
 _SURE = 40
 """Steps after which the toy gives its answers."""

@@ -26,7 +26,9 @@ def world():
         for row, name in enumerate(log.items)
     )
     data = with_split(log, "toy", {"name": "random"}, epoch=1, items=items)
-    sizes = Sizes(ProbeSizes(neighbours=4, retained=6, forms=1, people=1, chosen=1), most=4, people=1, judged=1)
+    sizes = Sizes(
+        ProbeSizes(neighbours=4, retained=6, forms=1, people=1, chosen=1), most=4, people=1, judged=1, disguised=1
+    )
     return data, subject(named("Noir", items), items, seed=0, sizes=sizes)
 
 

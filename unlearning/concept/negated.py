@@ -26,6 +26,10 @@ from unlearning.concept.tuned import told
 Tensors = Mapping[tuple[str, str], Tensor]
 
 
+_TEACHING = LossName.RANDOM_LABELS
+"""Cross-entropy of taught answers, and no other term for the concept; what is taught are the true ones."""
+
+
 def negated(tensors: Tensors, strength: float) -> dict[tuple[str, str], Tensor]:
     """The adapter whose change of every weight is `-strength` times that of the one given."""
     return {key: tensor * -strength if key[1] == "B" else tensor for key, tensor in tensors.items()}
@@ -45,7 +49,7 @@ class Negated:
 
     def fit(self, model: LanguageModel, lesson: Lesson, *, seed: int, progress: Progress = quiet) -> TrainedAdapter:
         """As `ConceptUnlearner.fit`."""
-        settings = replace(self.settings, loss=LossName.REFUSAL)
+        settings = replace(self.settings, loss=_TEACHING)
         choice = choose(model, lesson, settings, seed=seed)
         watch = Watch.of(lesson, seed)
         before = watch.check(model, 0)
@@ -61,7 +65,7 @@ class Negated:
             confined.release()
             detach(model.model)
         facts = {"steps": settings.steps, "strength": strength, **told(check)}
-        card = write_card(model, lesson, settings, choice, canary, seed=seed)
+        card = write_card(model, lesson, self.settings, choice, canary, seed=seed)
         config = lora_config(modules_of(choice.mask), rank=settings.rank, alpha=settings.alpha)
         return TrainedAdapter(with_facts(AdapterFile(card, config, tensors), facts), choice.mask, facts)
 
