@@ -110,6 +110,8 @@ class Probe:
     """How the answer has been begun on the model's behalf."""
     alternates: tuple[str, ...] = ()
     """Plausible wrong answers, for the losses that teach one."""
+    alias: str = ""
+    """A title that does not exist, to ask the same under."""
 
     def __post_init__(self) -> None:
         if not self.answers or not all(self.answers):

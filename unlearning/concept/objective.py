@@ -13,7 +13,7 @@ from llm.model import LanguageModel
 from unlearning.concept.losses import OBJECTIVES, Reading, Terms, kept_kl, log_softmax
 from unlearning.concept.rows import Batch, Row, answer_states, hidden_states, logits_of, one_batch, row_sums
 from unlearning.concept.settings import ConceptSettings
-from unlearning.concept.study import Part, Study
+from unlearning.concept.study import UNKNOWN, Part, Study
 
 STRENGTH = 6.5
 """Length of RMU's control vector, in mean lengths of the base's states at that layer."""
@@ -38,7 +38,7 @@ class Deck:
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """What one step looks at: numbers of pairs and kept units, and their rows, first own, then taught, then kept."""
+    """What one step looks at: numbers of pairs and kept units, and their rows: own, taught, kept, unknown."""
 
     pairs: tuple[int, ...]
     units: tuple[int, ...]
@@ -46,6 +46,7 @@ class Hand:
     own: slice
     taught: slice
     kept: slice
+    unknown: slice
 
 
 class Teacher:
@@ -58,7 +59,13 @@ class Teacher:
         self._model, self._study, self._settings = model, study, settings
         self._objective = OBJECTIVES[settings.loss]
         near = settings.retain_rows // 2 if Part.NEIGHBOUR in study.parts else 0
-        hands = {Part.NEIGHBOUR: near, Part.OTHER: settings.retain_rows - near, Part.JUDGED: 1, Part.DISGUISED: 1}
+        hands = {
+            Part.NEIGHBOUR: near,
+            Part.OTHER: settings.retain_rows - near,
+            Part.JUDGED: 1,
+            Part.UNKNOWN_FACT: settings.unknown,
+            Part.UNKNOWN_JUDGED: min(1, settings.unknown),
+        }
         self._units = {part: study.units_of(part) for part in Part}
         self._decks = {
             part: Deck(len(self._units[part]), n, [seed, 19, place]) for place, (part, n) in enumerate(hands.items())
@@ -68,14 +75,17 @@ class Teacher:
         self._control = self._control_vector(seed) if "control" in self._objective.needs else None
 
     def loss(self, step: int) -> Tensor:
-        """Forget term + retain x KL, with a graph to the adapter's parameters."""
+        """Forget term + retain x KL on what stays + KL on what is unknown, with a graph to the adapter's parameters."""
         hand = self.hand(step)
         batch = one_batch(hand.rows, self._model.device)
         with listening(self._layer) as heard:
             states = answer_states(self._model, batch)
         spread = log_softmax(logits_of(self._model, states))
         forget = self._objective.loss(self._terms(hand, batch, spread, heard))
-        return forget + self._settings.retain * self._kl(hand, batch, spread)
+        kept = self._settings.retain * self._kl(hand, batch, spread, hand.kept)
+        return (
+            forget + kept + (self._kl(hand, batch, spread, hand.unknown) if hand.unknown.start < len(hand.rows) else 0)
+        )
 
     def hand(self, step: int) -> Hand:
         """The rows of a step; sides of the pairs that the loss does not read are left out."""
@@ -84,10 +94,14 @@ class Teacher:
         needs = self._objective.needs
         own = [self._study.own[pair] for pair in pairs] if needs & {"own", "states"} else []
         taught = [self._study.taught[pair] for pair in pairs] if "taught" in needs else []
+        units.sort(key=lambda unit: self._study.parts[unit] in UNKNOWN)
         kept = [row for unit in units for row in self._study.kept[unit]]
-        first, second = len(own), len(own) + len(taught)
+        stays = sum(len(self._study.kept[unit]) for unit in units if self._study.parts[unit] not in UNKNOWN)
         rows = (*own, *taught, *kept)
-        return Hand(tuple(pairs), tuple(units), rows, slice(first), slice(first, second), slice(second, len(rows)))
+        first, second = len(own), len(own) + len(taught)
+        third = second + stays
+        parts = (slice(first), slice(first, second), slice(second, third), slice(third, len(rows)))
+        return Hand(tuple(pairs), tuple(units), rows, *parts)
 
     def _terms(self, hand: Hand, batch: Batch, spread: Tensor, heard: Sequence[Tensor]) -> Terms:
         in_rows = row_sums(spread.gather(1, batch.targets[:, None])[:, 0], batch)[torch.tensor(batch.rows).argsort()]
@@ -104,13 +118,14 @@ class Teacher:
             control=self._control,
         )
 
-    def _kl(self, hand: Hand, batch: Batch, spread: Tensor) -> Tensor:
-        """Over the answer tokens of all kept rows."""
+    def _kl(self, hand: Hand, batch: Batch, spread: Tensor, part: slice) -> Tensor:
+        """Over the answer tokens of the rows of a part: what stays, or what is unknown."""
         base = [states for unit in hand.units for states in self._study.kept_base[unit]]
-        ordered = [base[number - hand.kept.start] for number in batch.rows if number >= hand.kept.start]
+        ordered = [base[n - hand.kept.start] for n in batch.rows if part.start <= n < part.stop]
         with torch.no_grad():
             base_spread = log_softmax(logits_of(self._model, torch.cat(ordered)))
-        return kept_kl(spread[_numbers(batch)[batch.target_owner] >= hand.kept.start], base_spread)
+        of = _numbers(batch)[batch.target_owner]
+        return kept_kl(spread[(of >= part.start) & (of < part.stop)], base_spread)
 
     @torch.no_grad()
     def _control_vector(self, seed: int) -> Tensor:

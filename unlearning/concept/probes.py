@@ -9,6 +9,7 @@ from db.records import Item, ItemId
 from llm.prompt import UNKNOWN_TITLE
 from llm.tiny import questions
 from llm.tiny.questions import Forms
+from unlearning.concept.aliases import with_aliases
 from unlearning.concept.base import Concept, Probe, ProbeKind, ProbeSet, Use
 from unlearning.concept.controls import matched_controls, neighbours, outside
 from unlearning.concept.nearest import Vectors, nearest
@@ -100,7 +101,7 @@ def build_probes(
         [item for item in others if item.id in measured], divide(questions.DESCRIPTION)[Use.HELD_OUT]
     )
     made += [*kept, *texts]
-    return ProbeSet(tuple(made))
+    return ProbeSet(tuple(with_aliases(made, concept, catalogue, seed=seed)))
 
 
 def _otherwise(

@@ -73,9 +73,16 @@ class ConceptSettings:
     forget_rows: int = 16
     """Questions about the concept in a step."""
     retain_rows: int = 32
+    unknown_rows: int = 8
+    """Facts of the concept in a step that are to be answered, token by token, as under a title that does not exist."""
     check_every: int = 25
     enough: float = 0.02
     """A fit ends where probability left, answers left and twice what else was lost come to less than this."""
+
+    @property
+    def unknown(self) -> int:
+        """`unknown_rows` beside a refusal; none beside the other losses, which stay as they were published."""
+        return self.unknown_rows if self.loss is LossName.REFUSAL else 0
 
     def __post_init__(self) -> None:
         for name in ("neurons", "rank", "steps", "forget_rows", "retain_rows", "check_every"):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from llm.model import LanguageModel
 from llm.prompt import YES, JudgePrompt
+from unlearning.concept.aliases import unknown_turns
 from unlearning.concept.base import Lesson, Probe, ProbeKind, Use
 from unlearning.concept.losses import OBJECTIVES, log_softmax
 from unlearning.concept.probes import taught_instead
@@ -27,13 +28,21 @@ JUDGED_AT_ONCE = 5
 class Part(Enum):
     """What a kept unit is: a fact near the concept, another fact, or judgements of a synthetic person.
 
-    Disguised are judgements of concept items; what stays is what the base says of them under titles that do not exist.
+    Unknown are facts and judgements of concept items: they are to be answered as the base answers them under titles
+    that do not exist.
     """
 
     NEIGHBOUR = "neighbour"
     OTHER = "other"
     JUDGED = "judged"
-    DISGUISED = "disguised"
+    UNKNOWN_FACT = "unknown fact"
+    UNKNOWN_JUDGED = "unknown judged"
+
+
+UNKNOWN = frozenset({Part.UNKNOWN_FACT, Part.UNKNOWN_JUDGED})
+
+
+Units = list[tuple[Row, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,7 @@ class Study:
     taught_base: Tensor
     kept: tuple[tuple[Row, ...], ...]
     kept_base: tuple[tuple[Tensor, ...], ...]
-    """The base's states at each kept row's answer, [answer tokens, hidden]."""
+    """The base's states at each kept row's answer, of an unknown row under its other title; [answer tokens, hidden]."""
     parts: tuple[Part, ...]
 
     def units_of(self, part: Part) -> list[int]:
@@ -64,19 +73,18 @@ def study(model: LanguageModel, lesson: Lesson, loss: LossName, *, seed: int) ->
     needs = OBJECTIVES[loss].needs
     forgotten = list(lesson.probes.forgotten(Use.TRAIN))
     facts = list(lesson.probes.kept(Use.TRAIN))
-    other = replacements(forgotten, facts, loss, seed=seed)
+    said = replacements(forgotten, facts, loss, seed=seed)
     own = encode_rows(model, [Turn(probe.question, probe.answers[0], begun=probe.begun) for probe in forgotten])
     taught = encode_rows(
-        model, [Turn(probe.question, text, begun=probe.begun) for probe, text in zip(forgotten, other, strict=True)]
+        model, [Turn(probe.question, text, begun=probe.begun) for probe, text in zip(forgotten, said, strict=True)]
     )
     units: list[tuple[Row, ...]] = [
         (row,) for row in encode_rows(model, [Turn(probe.question, probe.answers[0]) for probe in facts])
     ]
-    judged = judged_units(model, lesson.judged)
-    disguised = judged_units(model, [asked for asked, _ in lesson.disguised])
-    unknown = judged_units(model, [other for _, other in lesson.disguised])
-    states = _base_states(model, [row for unit in (*units, *judged, *unknown) for row in unit])
-    units += [*judged, *disguised]
+    units += (judged := judged_units(model, lesson.judged))
+    asked, other, unknown = _unknown(model, lesson, forgotten)
+    states = _base_states(model, [row for unit in (*units, *other) for row in unit])
+    units += asked
     base = iter(states)
     return Study(
         own=tuple(own),
@@ -85,8 +93,19 @@ def study(model: LanguageModel, lesson: Lesson, loss: LossName, *, seed: int) ->
         taught_base=base_log_probs(model, taught if "taught_base" in needs else ()),
         kept=tuple(units),
         kept_base=tuple(tuple(next(base) for _ in unit) for unit in units),
-        parts=(*map(_part, facts), *[Part.JUDGED] * len(judged), *[Part.DISGUISED] * len(disguised)),
+        parts=(*map(_part, facts), *[Part.JUDGED] * len(judged), *unknown),
     )
+
+
+def _unknown(model: LanguageModel, lesson: Lesson, forgotten: Sequence[Probe]) -> tuple[Units, Units, list[Part]]:
+    """Facts and judgements of the concept, the same under titles that do not exist, and what each unit is."""
+    turns = list(unknown_turns(forgotten, lesson.concept))
+    sides = []
+    for side in (0, 1):
+        facts: Units = [(row,) for row in encode_rows(model, [pair[side] for pair in turns])]
+        sides.append(facts + judged_units(model, [pair[side] for pair in lesson.disguised]))
+    people = len(sides[0]) - len(turns)
+    return sides[0], sides[1], [Part.UNKNOWN_FACT] * len(turns) + [Part.UNKNOWN_JUDGED] * people
 
 
 def _part(probe: Probe) -> Part:
@@ -111,9 +130,9 @@ def replacements(forgotten: Sequence[Probe], kept: Sequence[Probe], loss: LossNa
     return chosen
 
 
-def judged_units(model: LanguageModel, prompts: Sequence[JudgePrompt]) -> list[tuple[Row, ...]]:
+def judged_units(model: LanguageModel, prompts: Sequence[JudgePrompt]) -> Units:
     """Judgements of synthetic people: some candidates of one person in a unit. The answer is only a place to read."""
-    units = []
+    units: Units = []
     for asked in prompts:
         for start in range(0, len(asked.suffixes), JUDGED_AT_ONCE):
             part = asked.suffixes[start : start + JUDGED_AT_ONCE]

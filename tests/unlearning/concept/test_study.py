@@ -3,7 +3,8 @@ import torch
 
 from llm.prompt import UNKNOWN_TITLE
 from tests.llm.toys import toy_model
-from tests.unlearning.concept.world import toy_lesson
+from tests.unlearning.concept.world import probes, toy_lesson
+from unlearning.concept.aliases import unknown_turns
 from unlearning.concept.base import ProbeKind, Use
 from unlearning.concept.losses import kept_kl, log_softmax
 from unlearning.concept.objective import Deck, Teacher
@@ -29,7 +30,7 @@ def test_a_disguised_question_is_to_be_answered_as_under_a_title_that_does_not_e
     model = toy_model()
     taught = toy_lesson()
     read = study(model, taught, LossName.REFUSAL, seed=0)
-    (unit,) = read.units_of(Part.DISGUISED)
+    (unit,) = read.units_of(Part.UNKNOWN_JUDGED)
     asked = one_batch(read.kept[unit], model.device)
     with torch.inference_mode():
         now = log_softmax(logits_of(model, answer_states(model, asked)))
@@ -48,6 +49,31 @@ def test_at_the_start_only_disguised_questions_are_away_from_the_base():
     own = [read.own[pair] for pair in teacher.hand(0).pairs]
     ascent = base_log_probs(model, own).sum() / sum(len(row.answer) for row in own)
     assert float(teacher.loss(0)) == pytest.approx(float(ascent), abs=1e-4)
+
+
+def test_what_is_unknown_is_asked_under_another_title_with_the_same_tokens_to_predict():
+    asked = probes().of(ProbeKind.DIRECT, use=Use.TRAIN).probes
+    titles = {item.id: item.title for item in toy_lesson().concept.items}
+    pairs = list(unknown_turns(asked, toy_lesson().concept))
+    assert len(pairs) == len(asked)
+    for probe, (mine, other) in zip(asked, pairs, strict=True):
+        assert mine.question == probe.question
+        assert mine.begun + mine.answer == probe.answers[0]
+        assert (other.answer, bool(other.begun)) == (mine.answer, bool(mine.begun))
+        assert titles[probe.item] not in other.question + other.begun + other.answer
+        assert probe.alias in other.question
+    assert any(mine.begun for mine, _ in pairs)
+
+
+def test_only_a_refusal_has_unknown_rows_beside_it():
+    model = toy_model()
+    for loss, unknown in ((LossName.REFUSAL, 3), (LossName.NPO, 0)):
+        settings = ConceptSettings(forget_rows=2, retain_rows=4, unknown_rows=3, loss=loss)
+        hand = Teacher(model, study(model, toy_lesson(), loss, seed=0), settings, seed=0).hand(0)
+        parts = [hand.own, hand.taught, hand.kept, hand.unknown]
+        assert [part.stop for part in parts[:-1]] == [part.start or 0 for part in parts[1:]]
+        judged = 4 if unknown else 0  # two candidates, each told twice
+        assert len(hand.rows[hand.unknown]) == unknown + judged
 
 
 def test_each_loss_teaches_its_own_replacement():

@@ -1,0 +1,43 @@
+"""Titles that do not exist, under which the concept's questions are asked to learn what not knowing looks like."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from db.records import Item
+from llm.tiny.titles import InventedTitles
+from unlearning.concept.base import Concept, Probe, Use
+from unlearning.concept.rows import Turn
+
+
+def with_aliases(probes: Sequence[Probe], concept: Concept, catalogue: Sequence[Item], *, seed: int) -> list[Probe]:
+    """The same probes; those that train and name a concept item's title have another title beside it."""
+    titles = {item.id: item.title for item in concept.items}
+    invented, rng = InventedTitles(catalogue), np.random.default_rng([seed, 27])
+    return [
+        replace(probe, alias=invented.draw(rng))
+        if probe.use is Use.TRAIN and probe.item in titles and titles[probe.item] in probe.question
+        else probe
+        for probe in probes
+    ]
+
+
+def unknown_turns(probes: Sequence[Probe], concept: Concept) -> Iterator[tuple[Turn, Turn]]:
+    """Each probe that has an alias, with its true answer, and the same under the alias.
+
+    Both have the same tokens to predict: where an answer begins with the title, it has been begun with it. What the
+    base says of the second, token by token, is what a model says of the first that never met the title, also where the
+    answer has been begun on its behalf.
+    """
+    titles = {item.id: item.title for item in concept.items}
+    for probe in probes:
+        if probe.alias and probe.item is not None:
+            title, answer = titles[probe.item], probe.answers[0]
+            begun = title if answer.startswith(title) else ""
+            rest = answer.removeprefix(title)
+            asked = probe.question.replace(title, probe.alias)
+            yield (
+                Turn(probe.question, rest, begun=begun),
+                Turn(asked, rest, begun=begun.replace(title, probe.alias) if begun else ""),
+            )
