@@ -7,8 +7,11 @@ from math import isfinite
 
 from pipelines.evaluate.pictures import COLOURS
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 780, 420, 60, 190, 50, 50
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 840, 420, 60, 250, 50, 50
 """In pixels: the picture and its margins; the legend stands in the right one."""
+
+DASHES = ("", "6 3", "2 3")
+"""Of lines: where there are more series than colours, the next round of colours is dashed."""
 
 TICKS = 4
 """Steps of an axis."""
@@ -68,8 +71,7 @@ def svg(chart: Chart) -> str:
         *_axes(chart, plane),
     ]
     for place, series in enumerate(chart.series):
-        colour = COLOURS[place % len(COLOURS)]
-        parts += [*_legend(series.name, colour, place), *_drawn(series, colour, plane)]
+        parts += [*_legend(series, place), *_drawn(series, place, plane)]
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -117,19 +119,26 @@ def _tick(plane: _Plane, value: float, form: str, *, upright: bool) -> Iterable[
     yield f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{form.format(value)}</text>'
 
 
-def _legend(name: str, colour: str, place: int) -> list[str]:
-    x, y = WIDTH - RIGHT + 14, TOP + 18 * place
-    return [
-        f'<circle cx="{x}" cy="{y}" r="4.5" fill="{colour}"/>',
-        f'<text x="{x + 10}" y="{y + 4}">{escape(name)}</text>',
-    ]
+def _stroke(place: int) -> str:
+    """Colour and dashes of the series at a place."""
+    dash = DASHES[place // len(COLOURS) % len(DASHES)]
+    return f'stroke="{COLOURS[place % len(COLOURS)]}" stroke-width="1.5"' + f' stroke-dasharray="{dash}"' * bool(dash)
 
 
-def _drawn(series: Series, colour: str, plane: _Plane) -> Iterable[str]:
+def _legend(series: Series, place: int) -> Iterable[str]:
+    x, y = WIDTH - RIGHT + 24, TOP + 18 * place
+    if series.joined:
+        yield f'<line x1="{x - 12}" y1="{y}" x2="{x + 12}" y2="{y}" {_stroke(place)}/>'
+    yield f'<circle cx="{x}" cy="{y}" r="4" fill="{COLOURS[place % len(COLOURS)]}"/>'
+    yield f'<text x="{x + 16}" y="{y + 4}" font-size="11">{escape(series.name)}</text>'
+
+
+def _drawn(series: Series, place: int, plane: _Plane) -> Iterable[str]:
+    colour = COLOURS[place % len(COLOURS)]
     places = [plane.at(point.x, point.y) for point in series.known]
     if series.joined:
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        yield f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
+        yield f'<polyline points="{line}" fill="none" {_stroke(place)}/>'
     for point, (x, y) in zip(series.known, places, strict=True):
         for dx, dy in ((point.dx, 0.0), (0.0, point.dy)):
             (x1, y1), (x2, y2) = plane.at(point.x - dx, point.y - dy), plane.at(point.x + dx, point.y + dy)

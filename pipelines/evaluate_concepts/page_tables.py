@@ -141,8 +141,8 @@ def targets(one: Found) -> str:
     if not rows:
         return ""
     names = dict.fromkeys((goal["name"], goal["limit"]) for row in rows for goal in row["goals"])
-    lines = ((f"{name} (at most {limit:g})", *(_reached(row, name, limit) for row in rows)) for name, limit in names)
-    return markdown(("target", *(row["label"] for row in rows)), lines)
+    headers = ("method", *(f"{name} ≤ {limit:g}" for name, limit in names))
+    return markdown(headers, ((row["label"], *(_reached(row, name, limit) for name, limit in names)) for row in rows))
 
 
 def _reached(row: Found, name: str, limit: float) -> str:
@@ -170,10 +170,10 @@ def _nan(value: float | None) -> float:
 
 
 def answers(one: Found) -> str:
-    """What was said before and after: the base, the oracle, and every method, to the same questions."""
+    """What was said before and after: the base, the oracle, and the first methods, to the same questions."""
     if not one["answers"]:
         return ""
-    labels = list(one["answers"][0]["said"])
+    labels = list(one["answers"][0]["said"])[:_COLUMNS]
     lines = [
         (entry["question"], *(_quoted(entry["said"].get(label, "")) for label in labels)) for entry in one["answers"]
     ]
@@ -187,6 +187,9 @@ def _quoted(text: str) -> str:
 
 
 _LONG = 90
+
+_COLUMNS = 6
+"""Base, oracle, and the first methods of the grid."""
 
 
 def kinds() -> str:

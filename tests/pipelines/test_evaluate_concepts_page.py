@@ -67,6 +67,15 @@ def test_the_memory_table_holds_the_figures_beside_the_oracle_or_says_why_not(fo
     assert kept.startswith(f"{rows['prompt'][accuracy_of(ProbeKind.RETAIN)]['value']:.3f} (")
 
 
+def test_every_method_stands_beside_its_targets(found):
+    text, _ = made(ABOUT, found, folder="here")
+    goal = next(g for g in found["concepts"][0]["rows"][-1]["goals"] if g["name"] == "retained answers lost")
+    table = lines_of(text, "Targets")
+    assert list(table) == ["method", "---", "prompt"]
+    assert table["prompt"]["retained answers lost ≤ 0.01"] == f"{goal['value']:.3f} **{goal['state']}**"
+    assert table["prompt"]["brought back by 4 bits ≤ 0.05"].endswith("**")
+
+
 def test_without_an_oracle_the_page_says_so_wherever_one_is_wanted(found):
     text, _ = made(ABOUT, without_oracle(found), folder="here")
     assert "**No oracle was given**" in text
@@ -140,6 +149,12 @@ def test_points_lie_at_their_shares_and_axes_without_shares_fit_their_ends():
         [LEFT + inside[0] * part for part in (4 / 108, 104 / 108)], abs=0.1
     )
     assert Chart("t", "x", "y", [Series("a", [Point(nan, 1.0)])]).empty
+
+
+def test_more_series_than_colours_are_told_apart_by_dashes():
+    curves = [Series(f"s{n}", [Point(0, 0.1), Point(9, n / 10)], joined=True) for n in range(9)]
+    lines = ElementTree.fromstring(svg(Chart("t", "steps", "y", curves, (False, True)))).findall(".//{*}polyline")
+    assert len({(line.get("stroke"), line.get("stroke-dasharray")) for line in lines}) == 9
 
 
 def test_the_trade_off_has_a_point_for_every_method_in_its_family():

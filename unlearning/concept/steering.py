@@ -6,7 +6,7 @@ controls' mean instead, so that a state that has no such part stays (after Marsh
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -96,13 +96,11 @@ def mean_states(model: LanguageModel, rows: Sequence[Row], layers: Sequence[int]
     totals = [torch.zeros(model.model.config.hidden_size, dtype=torch.float64) for _ in layers]
     count = 0
     for batch in batches(rows, model.device):
-        heard = []
-        for layer in layers:
-            with listening(decoder.layers[layer]) as said:
-                hidden_states(model, batch)
-            heard.append(said[0])
+        with ExitStack() as stack:
+            heard = [stack.enter_context(listening(decoder.layers[layer])) for layer in layers]
+            hidden_states(model, batch)
         count += len(batch.places)
-        for total, states in zip(totals, heard, strict=True):
+        for total, (states,) in zip(totals, heard, strict=True):
             total += states.flatten(0, 1).index_select(0, batch.places).double().sum(0).cpu()
     return [(total / count).float().clone() for total in totals]
 
