@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -52,8 +54,9 @@ def test_at_the_start_only_disguised_questions_are_away_from_the_base():
 
 
 def test_what_is_unknown_is_asked_under_another_title_with_the_same_tokens_to_predict():
-    asked = probes().of(ProbeKind.DIRECT, use=Use.TRAIN).probes
     titles = {item.id: item.title for item in toy_lesson().concept.items}
+    facts = probes().of(ProbeKind.DIRECT, use=Use.TRAIN).probes
+    asked = (*facts, replace(facts[0], answers=(f"{titles[facts[0].item]} is a movie.",)))
     pairs = list(unknown_turns(asked, toy_lesson().concept))
     assert len(pairs) == len(asked)
     for probe, (mine, other) in zip(asked, pairs, strict=True):
@@ -62,7 +65,7 @@ def test_what_is_unknown_is_asked_under_another_title_with_the_same_tokens_to_pr
         assert (other.answer, bool(other.begun)) == (mine.answer, bool(mine.begun))
         assert titles[probe.item] not in other.question + other.begun + other.answer
         assert probe.alias in other.question
-    assert any(mine.begun for mine, _ in pairs)
+    assert [mine.begun for mine, _ in pairs] == [""] * len(facts) + [titles[facts[0].item]]
 
 
 def test_only_a_refusal_has_unknown_rows_beside_it():
