@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import polars as pl
+
 from tests.kill import checks
-from tests.kill.world import LATE, PARTLY, SUBJECT, Ended, World, sources
+from tests.kill.world import GENRES, ITEMS, LATE, PARTLY, SUBJECT, Ended, World, sources
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,32 @@ def _forget_again(world: World, _ended: Ended) -> None:
     _erase_again(world, ended)
 
 
+def _concept_hidden_when_told(world: World, _ended: Ended) -> None:
+    """Once there is a request, nobody is offered an item of it, and no list from before is left to be read."""
+    requests = checks.asked(world.root, "SELECT name FROM concept_requests")
+    if requests:
+        assert checks.lists(world.root) == {}, "lists from before the concept was forgotten are still read"
+        told = json.loads(world.right("recommend", LATE, "--json").out)[0]
+        shown = {row["item"] for row in told["recommendations"]}
+        assert told["without"] == ["Horror"]
+        assert shown
+        assert not shown & HORROR, "a hidden item is offered"
+
+
+HORROR = {f"i{n}" for n in range(ITEMS) if GENRES[n % len(GENRES)] == "Horror"}
+
+
+def _concept_again(world: World, _ended: Ended) -> None:
+    world.right("forget", "concept", "Horror", "--layer", "retrieval", "--yes")
+    assert not (world.root / checks.LISTS).exists(), "the file with lists from before is still where readers look"
+    assert checks.asked(world.root, "SELECT name, state FROM concept_requests") == [("Horror", "hidden")]
+    world.right("recommend", "--all")
+    assert not HORROR & set(pl.read_parquet(world.root / checks.LISTS)["item"])
+    checks.published(world)
+    world.right("erase")  # the next maintenance
+    checks.tidy(world)
+
+
 def _still_hidden(world: World, _ended: Ended) -> None:
     checks.unreadable(world, SUBJECT)
 
@@ -188,6 +217,13 @@ NEXT_INGEST = Case(
     _ingest_again("more"),
 )
 FORGET = Case("forget", "trained", lambda _: ("forget", "user", SUBJECT), _shielded_when_told, _forget_again)
+CONCEPT = Case(
+    "forget a concept",
+    "trained",
+    lambda _: ("forget", "concept", "Horror", "--layer", "retrieval", "--yes"),
+    _concept_hidden_when_told,
+    _concept_again,
+)
 ERASE = Case(
     "erase",
     "asked",
@@ -210,4 +246,4 @@ REDUCE = Case(
     _reduce_again,
 )
 RECOMMEND = Case("recommend", "trained", lambda _: ("recommend", "--all"), _old_lists_stay, _resumed)
-CASES = (FIRST_INGEST, NEXT_INGEST, FORGET, ERASE, ERASE_SHARDS, REDUCE, RECOMMEND)
+CASES = (FIRST_INGEST, NEXT_INGEST, FORGET, CONCEPT, ERASE, ERASE_SHARDS, REDUCE, RECOMMEND)

@@ -17,6 +17,7 @@ SPREAD = {
     "ingest into a new root": 4,
     "ingest into a root in use": 2,
     "forget": 4,
+    "forget a concept": 2,
     "erase": 9,
     "erase of shards": 2,
     "reduce": 3,
