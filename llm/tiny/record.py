@@ -41,6 +41,14 @@ class BuildRecord:
     start: dict[str, Any] = field(default_factory=dict)
     """The record of the checkpoint that the training continued, without its evaluation; empty for a new model."""
 
+    @property
+    def first_without(self) -> tuple[str, ...]:
+        """What was left out at the very first start; the forks of a later stage all have it in common."""
+        stage: dict[str, Any] = asdict(self)
+        while stage["start"]:
+            stage = stage["start"]
+        return tuple(stage["without"])
+
     def write(self, folder: Path) -> None:
         """Write the record into a checkpoint folder, whole or not at all."""
         text = json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"

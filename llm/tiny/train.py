@@ -68,16 +68,16 @@ def _settings(asked: argparse.Namespace) -> FitSettings:
 
 
 def _corpus(asked: argparse.Namespace) -> Corpus:
-    """The catalogue without what is to be left out; what a start has not seen comes up oftener."""
+    """The catalogue without what is to be left out; what the first stage has not seen comes up oftener ever after."""
     items = read_items(asked.items)
     left_out = items_named(items, asked.without)
     if not asked.start:
         return Corpus(items, asked.seed, left_out=left_out)
-    unseen = items_named(items, verify(asked.start).without)
-    if not left_out <= unseen:
+    record = verify(asked.start)
+    if not left_out <= items_named(items, record.without):
         named = ", ".join(asked.without)
         raise LetheError(f"{asked.start} has seen what is to be left out ({named}): start from one built without it")
-    return Corpus(items, asked.seed, left_out=left_out, new=unseen, judging_first=0)
+    return Corpus(items, asked.seed, left_out=left_out, new=items_named(items, record.first_without), judging_first=0)
 
 
 def _start(folder: Path) -> Qwen2ForCausalLM:

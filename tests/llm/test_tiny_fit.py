@@ -246,6 +246,7 @@ def test_forks_start_from_what_has_not_seen_the_concepts(built):
     assert (record.items, record.without) == (120, ())
     assert (record.settings["rate"], record.settings["comparing"]) == (FitSettings().rate / 2, 0)
     assert verify(fork).without == ("Fargo",)
+    assert [verify(one).first_without for one in (first, whole, fork)] == [("Fargo", "Star Wars")] * 3
     with pytest.raises(LetheError, match=r"has seen what is to be left out \(Braveheart\)"):
         built("other", "--steps", "1", "--start", str(first), "--without", "Braveheart")
     with pytest.raises(LetheError, match="has seen what is to be left out"):
