@@ -8,7 +8,16 @@ import numpy as np
 from db.errors import LetheError
 from db.records import Verdict
 from unlearning.concept.base import ProbeKind
-from unlearning.concept.evaluate import MEMORY, SAID, SAID_ELSEWHERE, TEXT, Examined, accuracy_of, probability_of
+from unlearning.concept.evaluate import (
+    MEMORY,
+    SAID,
+    SAID_ELSEWHERE,
+    TEXT,
+    Examined,
+    Questionnaire,
+    accuracy_of,
+    probability_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,12 @@ class Gates:
 
 ASKED = tuple(kind for kind in MEMORY if kind is not ProbeKind.FORCED_PREFIX)
 """Kinds that the leak is read from. With a refusal taught, an answer begun by force goes on by guessing."""
+
+
+def gated(asked: Questionnaire) -> Questionnaire:
+    """What the gates read of a questionnaire: forced choices and lists need not be asked for the same verdict."""
+    unread = (ProbeKind.FORCED_PREFIX, ProbeKind.FORCED_CANDIDATE)
+    return Questionnaire({kind: probes for kind, probes in asked.probes.items() if kind not in unread})
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from unlearning.concept.evaluate import (
     questionnaire,
     telling_families,
 )
-from unlearning.concept.gates import judge
+from unlearning.concept.gates import gated, judge
 from unlearning.concept.judgement import leanings
 from unlearning.concept.listings import draw_listings, ndcg, rank
 from unlearning.concept.open_lists import mentions, open_lists
@@ -126,6 +126,14 @@ def test_every_measure_is_taken_of_a_whole_questionnaire():
     assert set(found.samples) == {*FORGET, *KEEP}
     assert all(np.isfinite(sample.values).all() for sample in found.samples.values())
     assert math.isnan(found.mean("no such measure"))
+
+
+def test_the_gates_read_no_more_than_what_they_ask_for():
+    one = questionnaire(concept(), catalogue(), probes(), seed=0, most=3, people=2)
+    found, fewer = (examine(toy_model(), Fork(forks.base()), asked) for asked in (one, gated(one)))
+    base = examine(toy_model(), Fork(toy_model()), one)
+    assert set(fewer.samples) < set(found.samples)
+    assert judge(base, fewer).failing == judge(base, found).failing != ()
 
 
 def test_leanings_are_logit_differences_of_the_whole_turn():
