@@ -13,7 +13,7 @@ from pipelines.concepts.plan import ConceptPlan
 from pipelines.evaluate_concepts.subject import subject
 from unlearning.concept.base import Concept
 from unlearning.concept.evaluate import Fork, examine
-from unlearning.concept.gates import Judged, judge
+from unlearning.concept.gates import Judged, gated, judge
 from unlearning.concept.methods import make
 from unlearning.concept.trained import TrainedAdapter
 
@@ -48,8 +48,8 @@ def fit(
     if not isinstance(made, TrainedAdapter):  # the plan lets only such methods through
         raise TypeError(f"method {plan.method} made {type(made).__name__}, no adapter")
     with bars("ask what was held out") as bar:
-        base = examine(model, Fork(model), about.asked)
+        base = examine(model, Fork(model), gated(about.asked))
         bar(1, 2)
-        after = examine(model, made, about.asked)
+        after = examine(model, made, gated(about.asked))
         bar(2, 2)
     return Fitted(made, judge(base, after, plan.gates))
