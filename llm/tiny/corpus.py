@@ -25,7 +25,7 @@ JUDGING_FIRST = 150
 """Lessons of judging that come before all others: amid facts from the start, comparing is not learned."""
 JUDGING_AT_FIRST = 4
 """Examples in each of them."""
-JUDGEMENT_WEIGHT = 3.0
+JUDGEMENT_WEIGHT = 5.0
 """A judgement is one token among hundreds: it would hardly be heard."""
 _TURNS_ABOUT_PEOPLE = ("judge", "judge", "order", "judge", "judge", "choose")
 """What the one example of a lesson asks that is about a person."""
