@@ -101,10 +101,7 @@ def _reduce(
         now = [r for r in requests.every(unit) if r.id in ids and r.state is State.REDUCED]
         documents = [certificate.interim(unit, request) for request in now]
     kept = [certificate.without_subject(document) for document in documents]
-    for document in kept:
-        path = certificate.kept_path(store.root, document["request"])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.write_json(path, document)
+    files.write_all({certificate.kept_path(store.root, document["request"]): document for document in kept})
     hand_over(documents)
     return replace(done, certificates=(*done.certificates, *kept), reduced=tuple(r.id for r in now))
 
@@ -129,10 +126,7 @@ def _purge(store: Store, batch: Sequence[ForgetRequest]) -> int:
         return 0
     with store.reading() as unit:
         documents = [certificate.draw_up(unit, request) for request in batch]
-    for document in documents:
-        path = certificate.pending_path(store.root, document["request"])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.write_json(path, document)
+    files.write_all({certificate.pending_path(store.root, document["request"]): document for document in documents})
     with store.writing() as unit:
         ids = [request.id for request in batch]
         gone = purge.purge(unit, ids)
@@ -154,11 +148,9 @@ def _certify(
         unit.commit()
         whole = [certificate.complete(unit, document, limits) for document in held]
     kept = [certificate.without_subject(document) for document in whole]
-    for document in kept:
-        files.write_json(certificate.kept_path(store.root, document["request"]), document)
+    files.write_all({certificate.kept_path(store.root, document["request"]): document for document in kept})
     hand_over(whole)
-    for document in whole:
-        files.destroy(certificate.pending_path(store.root, document["request"]))
+    files.destroy_all(certificate.pending_path(store.root, document["request"]) for document in whole)
     with store.writing() as unit:
         requests.close(unit, ids, at=datetime.now(UTC))
         unit.commit()
