@@ -57,7 +57,7 @@ class ConceptSettings:
     """The largest share of the chosen neurons that one layer may hold."""
     heads: int = 0
     """Attention heads that may be changed beside the neurons."""
-    signal: Signal = Signal.LOSS
+    signal: Signal = Signal.MARGIN
     beta: float = 1.0
     """The weight of the controls' saliency in the score."""
     loss: LossName = LossName.REFUSAL
