@@ -70,7 +70,7 @@ class Facts:
 
     def _ask_invented(self, rng: np.random.Generator) -> str:
         forms = (questions.YEAR, questions.GENRES, questions.BOTH, questions.DESCRIPTION)
-        asked = forms[rng.choice(4, p=(0.35, 0.35, 0.15, 0.15))]
+        asked = forms[rng.choice(4, p=(0.38, 0.38, 0.18, 0.06))]
         return word(rng, asked).format(t=self._invented.draw(rng))
 
     def _about(self, rng: np.random.Generator, row: int) -> Turn:

@@ -43,6 +43,10 @@ YEAR = Forms(
         "I am looking for the year of {t}: what is it?",
         "Since when has {t} been around?",
         "When did people first see {t} on the screen?",
+        "{t}, which year?",
+        "{t} came out when?",
+        "{t}: released when?",
+        "{t}, please: the year.",
     ),
     held_out=(
         "Can you date {t} to a year?",
@@ -91,6 +95,10 @@ GENRES = Forms(
         "How is {t} classified?",
         "{t} is filed under what genres?",
         "What style of movie should I expect from {t}?",
+        "{t}, which genres?",
+        "{t}: what kind of movie?",
+        "{t} counts as which genre?",
+        "{t}, please: the genres.",
     ),
     held_out=(
         "Which categories does {t} belong to?",
