@@ -59,7 +59,7 @@ def dampened(
 class Dampening:
     """Fits by two readings of gradients, over all weights of the model."""
 
-    thresholds: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0, 100.0)
+    thresholds: tuple[float, ...] = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
     """The paper's alpha; it uses 10."""
     strength: float = 1.0
     """The paper's lambda."""

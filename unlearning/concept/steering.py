@@ -68,7 +68,7 @@ class Steered:
 class Steering:
     """Reads two means a layer; layer, way and strength are what the selecting probes like best."""
 
-    strengths: tuple[float, ...] = (0.5, 1.0, 2.0)
+    strengths: tuple[float, ...] = (1.0, 2.0, 4.0)
     depths: tuple[float, ...] = (0.25, 0.5, 0.75)
     """Layers to try, as shares of the model's depth."""
     name: str = "steering"
