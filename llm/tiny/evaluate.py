@@ -31,7 +31,7 @@ _KINDS = (("seen", False), ("held_out", True))
 
 
 def evaluate(examiner: Examiner, items: Sequence[Item], *, titles: int, people: int, seed: int = 0) -> dict[str, float]:
-    """Every figure, over so many titles (all, if there are fewer) and held-out synthetic people."""
+    """Every figure that can be told, over so many titles (all, if there are fewer) and held-out synthetic people."""
     rng = np.random.default_rng([seed, _STREAM])
     figures = facts(examiner, items, titles, rng)
     figures |= dict(_ways_back(examiner, items, rng))
@@ -41,7 +41,7 @@ def evaluate(examiner: Examiner, items: Sequence[Item], *, titles: int, people: 
         figures[f"invented_refused_{kind}_forms"] = float(np.mean(list(told.values())))
         figures |= {f"invented_refused_{kind}_forms_{sort}": value for sort, value in told.items()}
     figures |= taste_auc(examiner, items, people, rng) | list_answers(examiner, items, max(1, people // 3), rng)
-    return {name: round(value, 4) for name, value in figures.items()}
+    return {name: round(value, 4) for name, value in figures.items() if not np.isnan(value)}
 
 
 def facts(examiner: Examiner, items: Sequence[Item], titles: int, rng: np.random.Generator) -> dict[str, float]:
