@@ -66,7 +66,7 @@ def by_concept(said: Sequence[Said], items: Sequence[Item]) -> dict[str, float]:
     concerned: set[str] = set()
     figures = {}
     for name in EVALUATED:
-        ids = matching(items, name)
+        _, ids = matching(items, name)
         titles = {item.title for item in items if item.id in ids}
         figures[f"concept_{name}"] = share([one for one in said if one.title in titles])
         concerned |= titles

@@ -3,19 +3,16 @@
 Metadata comes first and needs no model; only a phrase that no title or genre holds is asked of the text encoder.
 """
 
-import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from db.errors import LetheError
 from db.records import Item, ItemId
 from db.titles import split_title
+from retrieval.named import LOOKS, bare, words
 
 KINDS = ("title", "franchise", "genre", "phrase")
 """What `--kind` may ask for; `items` is what ids make of a name."""
-
-ARTICLES = frozenset({"the", "a", "an"})
 
 LONGEST = 200
 """Characters of a name."""
@@ -51,7 +48,7 @@ def resolve(
         return Resolved(name, "items", _by_id(catalogue, ids))
     if kind == "phrase":
         return _by_meaning(name, near)
-    found = {one: items for one, look in _LOOKS.items() if (items := look(name, catalogue)) and kind in (None, one)}
+    found = {one: items for one, look in LOOKS.items() if (items := look(name, catalogue)) and kind in (None, one)}
     if kind and not found:
         raise LetheError(f"no {kind} is called {name!r}: leave --kind out, or name items with --item")
     _check_one(name, found)
@@ -59,55 +56,6 @@ def resolve(
     if chosen is None:
         return _by_meaning(name, near)
     return Resolved(name, "title" if len(found[chosen]) == 1 else chosen, found[chosen])
-
-
-def words(text: str) -> tuple[str, ...]:
-    """The words of a title or a name, without case, accents and punctuation.
-
-    >>> words("Star Trek: First Contact"), words("Schindler's List"), words("Film-Noir")
-    (('star', 'trek', 'first', 'contact'), ('schindlers', 'list'), ('film', 'noir'))
-    """
-    plain = unicodedata.normalize("NFKD", text.replace("'", "").replace("\u2019", ""))
-    return tuple(re.findall(r"\w+", "".join(c for c in plain if not unicodedata.combining(c)).casefold()))
-
-
-def titled(name: str, catalogue: Sequence[Item]) -> tuple[Item, ...]:
-    """Items of exactly this title, an article at its beginning left aside; a year in parentheses picks among them.
-
-    Several items of one title are one concept: asked by title, nothing tells them apart.
-    """
-    wanted = split_title(name)
-    core = bare(words(wanted.name))
-    same = [item for item in catalogue if bare(words(item.title)) == core and wanted.year in (None, item.year)]
-    to_the_letter = [item for item in same if words(item.title) == words(wanted.name)]
-    return tuple(to_the_letter or same)
-
-
-def of_genre(name: str, catalogue: Sequence[Item]) -> tuple[Item, ...]:
-    """Items that carry a genre of this name."""
-    return tuple(item for item in catalogue if any(words(genre) == words(name) for genre in item.genres))
-
-
-def with_words(name: str, catalogue: Sequence[Item]) -> tuple[Item, ...]:
-    """Items whose title holds the words of a name, one after the other: what the films of a franchise share."""
-    core = bare(words(name))
-    return tuple(item for item in catalogue if _holds(words(item.title), core))
-
-
-def bare(found: tuple[str, ...]) -> tuple[str, ...]:
-    """Words without an article at their beginning, unless that is all there is."""
-    return found[1:] if len(found) > 1 and found[0] in ARTICLES else found
-
-
-_LOOKS: dict[str, Callable[[str, Sequence[Item]], tuple[Item, ...]]] = {
-    "title": titled,
-    "genre": of_genre,
-    "franchise": with_words,
-}
-
-
-def _holds(title: tuple[str, ...], core: tuple[str, ...]) -> bool:
-    return any(title[start : start + len(core)] == core for start in range(len(title) - len(core) + 1))
 
 
 def _check_one(name: str, found: dict[str, tuple[Item, ...]]) -> None:

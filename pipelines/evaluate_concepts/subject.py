@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 from db.errors import LetheError
 from db.records import Item, ItemId
-from llm.tiny.concepts import items_named
+from llm.tiny.concepts import matching
 from unlearning.concept.base import Concept, Kind, Lesson, Probe, ProbeSet, Use, lesson
 from unlearning.concept.controls import outside
 from unlearning.concept.evaluate import Questionnaire, questionnaire
@@ -69,16 +69,11 @@ class Subject:
 
 
 def named(name: str, catalogue: Sequence[Item]) -> Concept:
-    """The concept that a name stands for: a title, a genre, an id, or words that a franchise's titles begin with."""
-    ids = items_named(catalogue, [name])
-    items = tuple(item for item in catalogue if item.id in ids)
-    if any(item.title == name for item in items):
-        kind = Kind.TITLE
-    elif any(name in item.genres for item in items):
-        kind = Kind.GENRE
-    else:
-        kind = Kind.ITEMS if name in ids else Kind.FRANCHISE
-    return Concept(name, kind, items)
+    """The concept that a name stands for: a title, a genre, an id, or words that a franchise's titles share."""
+    kind, ids = matching(catalogue, name)
+    if not ids:
+        raise LetheError(f"no item, title, genre or franchise is called {name!r}: check it against the catalogue")
+    return Concept(name, Kind(kind), tuple(item for item in catalogue if item.id in ids))
 
 
 def subject(
