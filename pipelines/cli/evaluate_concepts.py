@@ -119,6 +119,7 @@ def _lab(store: "Store", model: str, people: int) -> "Lab":
         StoreKeeper(store, stock.epoch),
         progress,
         popularity=stock.popularity,
+        vectors=stock.vectors,
         ranking=RealPeople(read_split(store, "paper"), Lists(people=people)) if people else None,
     )
 

@@ -15,6 +15,7 @@ from unlearning.concept.base import Concept
 from unlearning.concept.evaluate import Fork, examine
 from unlearning.concept.gates import Judged, gated, judge
 from unlearning.concept.methods import make
+from unlearning.concept.nearest import Vectors
 from unlearning.concept.trained import TrainedAdapter
 
 Bars = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
@@ -37,12 +38,13 @@ def fit(
     *,
     seed: int,
     bars: Bars,
+    vectors: Vectors | None = None,
 ) -> Fitted:
     """Train an adapter by the plan's method and hold it to the plan's gates. The model is left as it was.
 
-    Raises LetheError where the concept leaves nothing to compare it with.
+    Items near the concept are those by `vectors`, where given, otherwise by words of titles. Raises LetheError where the concept leaves nothing to compare it with.
     """
-    about = subject(concept, catalogue, seed=seed, sizes=plan.sizes)
+    about = subject(concept, catalogue, seed=seed, sizes=plan.sizes, vectors=vectors)
     with bars(f"forget {concept.name} in {model.name}") as bar:
         made = make(plan.method, plan.settings).fit(model, about.lesson, seed=seed, progress=bar)
     if not isinstance(made, TrainedAdapter):  # the plan lets only such methods through

@@ -14,6 +14,7 @@ from llm.adapter_file import read_adapter, read_card
 from llm.adapters import attach
 from llm.model import LanguageModel, load
 from pipelines.concepts.fit import Bars, Fitted, fit
+from pipelines.concepts.near import text_vectors
 from pipelines.concepts.plan import ConceptPlan
 from pipelines.concepts.serve import whole
 from pipelines.config import Plan, checked_plan, load_plan
@@ -46,7 +47,8 @@ def unlearn(store: Store, request: ConceptRequest, plan: Plan, how: ConceptPlan,
         if _in_place(store, request, model):
             return Unlearned(request)
         started = time.perf_counter()
-        fitted = fit(model, _concept(request, items), items, how, seed=plan.seed, bars=bars)
+        near = text_vectors(store, items)
+        fitted = fit(model, _concept(request, items), items, how, seed=plan.seed, bars=bars, vectors=near)
         seconds = time.perf_counter() - started
         if not fitted.judged.passed:
             return _failed(store, request, fitted, seconds)

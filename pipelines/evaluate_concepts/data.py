@@ -10,15 +10,18 @@ from db.errors import LetheError
 from db.load import load_log
 from db.records import Item, ItemId
 from db.store import Store
+from pipelines.concepts.near import text_vectors
+from unlearning.concept.nearest import Vectors
 
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """The catalogue in row order, and popularity as counts of visible interactions."""
+    """The catalogue in row order, popularity as counts of visible interactions, and vectors of the items' texts."""
 
     epoch: int
     items: tuple[Item, ...]
     popularity: Mapping[ItemId, float]
+    vectors: Vectors
 
 
 def read(store: Store) -> Stock:
@@ -28,4 +31,5 @@ def read(store: Store) -> Stock:
     if not any(item.title and (item.year is not None or item.genres) for item in items):
         raise LetheError("no item has a title with a year or a genre; ingest item metadata: there is nothing to ask")
     counts = np.bincount(log.item, minlength=len(log.items))
-    return Stock(epoch, items, {ItemId(item): float(count) for item, count in zip(log.items, counts, strict=True)})
+    popularity = {ItemId(item): float(count) for item, count in zip(log.items, counts, strict=True)}
+    return Stock(epoch, items, popularity, text_vectors(store, items))

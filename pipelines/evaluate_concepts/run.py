@@ -22,6 +22,7 @@ from pipelines.evaluate_concepts.subject import Subject, named, subject
 from unlearning.concept.base import Forgetting, Progress
 from unlearning.concept.evaluate import Fork
 from unlearning.concept.methods import make
+from unlearning.concept.nearest import Vectors
 from unlearning.concept.settings import ConceptSettings
 
 
@@ -44,6 +45,7 @@ class Lab:
     oracles: Mapping[str, Path] = field(default_factory=dict)
     """By concept, the folder of the checkpoint that was trained without it."""
     popularity: Mapping[ItemId, float] | None = None
+    vectors: Vectors | None = None
     settings: ConceptSettings = field(default_factory=ConceptSettings)
     ranking: parts.Ranks | None = None
     """Lists of real people, where they are asked for."""
@@ -61,6 +63,7 @@ class Lab:
                 seed=grid.draw,
                 sizes=grid.sizes,
                 popularity=self.popularity,
+                vectors=self.vectors,
             )
         return self.subjects[name]
 

@@ -11,6 +11,7 @@ from llm.tiny.concepts import matching
 from unlearning.concept.base import Concept, Kind, Lesson, Probe, ProbeSet, Use, lesson
 from unlearning.concept.controls import outside
 from unlearning.concept.evaluate import Questionnaire, questionnaire
+from unlearning.concept.nearest import Vectors
 from unlearning.concept.people import disguised_people, judged_people
 from unlearning.concept.probes import ProbeSizes, build_probes
 
@@ -83,14 +84,18 @@ def subject(
     seed: int,
     sizes: Sizes = Sizes(),
     popularity: Mapping[ItemId, float] | None = None,
+    vectors: Vectors | None = None,
 ) -> Subject:
-    """Everything that is taught and asked about a concept; the same arguments give the same subject."""
+    """Everything that is taught and asked about a concept; the same arguments give the same subject.
+
+    Items near the concept are those by `vectors`, where given, otherwise by words of titles.
+    """
     rest = len(outside(concept, catalogue)) - len(concept.items)
     if rest < LEAST:
         raise LetheError(
             f"beside {concept.name!r} and its controls there are {rest} items, {LEAST} are needed: name fewer items"
         )
-    probes = build_probes(concept, catalogue, seed=seed, popularity=popularity, sizes=sizes.probes)
+    probes = build_probes(concept, catalogue, seed=seed, popularity=popularity, sizes=sizes.probes, vectors=vectors)
     asked = questionnaire(
         concept, catalogue, probes, seed=seed, popularity=popularity, most=sizes.most, people=sizes.people
     )

@@ -29,7 +29,7 @@ FAILED = replace(PASSED, value=0.4)
 def made_up(verdict=PASSED, before=lambda: None):
     """A training that takes no time."""
 
-    def fitted(model, concept, catalogue, plan, *, seed, bars):
+    def fitted(model, concept, catalogue, plan, *, seed, bars, vectors):
         before()
         found = adapter(model, concept.name, seed=len(concept.name), size=0.1)
         trained = TrainedAdapter(found, whole(shape_of(model.model)), {})

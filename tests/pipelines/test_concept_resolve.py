@@ -5,9 +5,12 @@ import pytest
 
 from db.errors import LetheError
 from db.records import Item, ItemId
+from db.store import Store
 from pipelines.concepts import near
 from pipelines.concepts.resolve import resolve
+from pipelines.training.read import text_index
 from retrieval.embeddings import TextEncoder
+from tests.pipelines.evaluations import no_bars
 
 
 def item(key, title, year=1990, *genres):
@@ -101,22 +104,40 @@ def test_a_phrase_is_asked_of_the_encoder_alone_where_metadata_is_silent():
     assert asked == ["private eyes", "Batman"]
 
 
+class Encoder:
+    """Stands for a sentence encoder: each text's vector is told."""
+
+    def __init__(self, texts):
+        self.texts = texts
+
+    def encode(self, asked, **_options):
+        return np.array([self.texts[text] for text in asked], dtype=np.float32)
+
+    @staticmethod
+    def get_embedding_dimension():
+        return 2
+
+
 def test_neighbours_come_near_enough_to_the_phrase_and_to_the_best(monkeypatch):
     """Cosines to the phrase worked by hand: 0.8, 0.7, 0.6 and 0; the bound is 0.8 x 0.8 = 0.64."""
     texts = {"a phrase": (1.0, 0.0), "A.": (0.8, 0.6), "B.": (0.7, 0.714), "C.": (0.6, 0.8), "D.": (0.0, 1.0)}
-
-    class Encoder:
-        @staticmethod
-        def encode(asked, **_options):
-            return np.array([texts[text] for text in asked], dtype=np.float32)
-
-        @staticmethod
-        def get_embedding_dimension():
-            return 2
-
-    monkeypatch.setattr(TextEncoder, "load", lambda: TextEncoder(Encoder()))
+    monkeypatch.setattr(TextEncoder, "load", lambda: TextEncoder(Encoder(texts)))
     items = [item(name, name, None) for name in "DCBA"]
     found = near.near(None, items, "a phrase")
     assert [(one.id, round(like, 3)) for one, like in found] == [("A", 0.8), ("B", 0.7)]
     texts["a phrase"] = (0.0, -1.0)
     assert near.near(None, items, "a phrase") == []
+
+
+def test_vectors_of_texts_are_the_index_s_where_it_holds_every_item_else_made_anew(tmp_path, monkeypatch):
+    """Centred by hand: A and B lie one on each side of their mean; a third item changes all three."""
+    texts = {"A.": (1.0, 0.0), "B.": (0.0, 1.0), "C.": (0.5, 0.5)}
+    monkeypatch.setattr(TextEncoder, "load", lambda: TextEncoder(Encoder(texts)))
+    store, items = Store.open(tmp_path, create=True), [item(name, name, None) for name in "AB"]
+    text_index(store, items, no_bars)
+    monkeypatch.setattr(TextEncoder, "load", lambda: pytest.fail("the index has it all"))
+    found = near.text_vectors(store, items)
+    assert np.allclose(found["A"], np.array([1, -1]) / np.sqrt(2)) and np.allclose(found["A"], -found["B"])
+    monkeypatch.setattr(TextEncoder, "load", lambda: TextEncoder(Encoder(texts)))
+    anew = near.text_vectors(store, [*items, item("C", "C", None)])
+    assert set(anew) == {"A", "B", "C"} and np.allclose(anew["A"], found["A"]) and np.allclose(anew["C"], 0)
