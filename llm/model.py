@@ -22,7 +22,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as hf_logging
 
 from db.errors import LetheError
-from llm.prompt import HEAD, TAIL
+from llm.prompt import HEAD, NEXT, TAIL
 
 EMBEDDED = "lethe-tiny"
 FAMILIES = ("qwen2", "qwen3")
@@ -87,9 +87,17 @@ class LanguageModel:
         """Ids of untrusted texts: none of them is ever the id of a special token."""
         return [encoding.ids for encoding in self.plain.encode_batch_fast(list(texts), add_special_tokens=False)]
 
-    def prompt(self, user_text: str) -> list[int]:
-        """Ids of one user turn in its chat frame, ready for the answer."""
-        return self.frame(HEAD) + self.encode([user_text])[0] + self.frame(TAIL)
+    def head(self, earlier: Sequence[tuple[str, str]] = ()) -> list[int]:
+        """Ids of the chat frame up to a user turn, after earlier turns of user and assistant."""
+        ids = self.frame(HEAD)
+        for turn in earlier:
+            asked, answered = self.encode(turn)
+            ids += asked + self.frame(TAIL) + answered + self.frame(NEXT)
+        return ids
+
+    def prompt(self, user_text: str, earlier: Sequence[tuple[str, str]] = ()) -> list[int]:
+        """Ids of one user turn in its chat frame, after earlier ones if there are any, ready for the answer."""
+        return self.head(earlier) + self.encode([user_text])[0] + self.frame(TAIL)
 
     def token(self, word: str) -> int:
         """The id of a word that must be one token."""

@@ -6,7 +6,7 @@ the user text, which carries titles from outside: it is sanitised here and must 
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from db.errors import LetheError
 from db.records import Item
@@ -16,6 +16,8 @@ from retrieval.context import Context
 SYSTEM = "You are a careful recommender. Answer briefly."
 HEAD = f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n"
 TAIL = "<|im_end|>\n<|im_start|>assistant\n"
+NEXT = "<|im_end|>\n<|im_start|>user\n"
+"""Between an answer and the user's next turn."""
 YES = "yes"
 NO = "no"
 LABELS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
@@ -30,6 +32,44 @@ TITLE_CAP = 100
 GENRE_CAP = 24
 GENRES_CAP = 6
 PROFILE_CAP = 300
+
+JSON_ONLY = f'Answer with JSON only, as in {{"{RANKING}":[2,3,1]}}.'
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The sentences of a request, around the same history and candidates; those that are not given are as served.
+
+    They are trusted text of one line each, and ask for answers of the same form in every wording.
+    """
+
+    liked: str = "A person liked:"
+    profile: str = "Profile:"
+    note: str = NOTE
+    judge: str = f"Would they like the candidate? Answer {YES} or {NO}."
+    candidate: str = "Candidate:"
+    """Begins with a letter, as every suffix must."""
+    candidates: str = "Candidates:"
+    best: str = "Which would they like best? Answer with its letter."
+    order: str = (
+        f"Order all candidates from best to worst for this person. Each number appears exactly once. {JSON_ONLY}"
+    )
+    free: str = "Which of these would you recommend to them, and why?"
+    aside: str = ""
+    """A line before the question that has nothing to do with it; none as served."""
+    earlier: tuple[tuple[str, str], ...] = ()
+    """What was said before in the same conversation, as turns of user and assistant."""
+
+    def __post_init__(self) -> None:
+        lines = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "earlier"}
+        for name, line in lines.items():
+            if line != " ".join(line.split()) or not (line or name == "aside"):
+                raise ValueError(f"the sentence {name!r} of a wording is not one plain line: {line!r}")
+        if not self.candidate[0].isalpha():
+            raise ValueError(f"a candidate is begun by {self.candidate!r}, which begins with no letter")
+
+
+SERVED = Wording()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,39 +162,42 @@ def _candidates(context: Context) -> list[str]:
     return [f"{describe(item)} {match(item, genres, decades)}" for item in context.candidates]
 
 
-def _taste(context: Context) -> str:
+def _taste(context: Context, wording: Wording) -> str:
     """Profile and history, ending in a newline."""
+    aside = f"{wording.aside}\n" if wording.aside else ""
     if not context.history:
-        return "A new person, no history yet.\n"
+        return f"A new person, no history yet.\n{aside}"
     summary = sanitise(context.profile, PROFILE_CAP) or profile(context.history) or "unknown"
     lines = "".join(f"- {describe(item)}\n" for item in context.history)
-    return f"A person liked:\n{lines}Profile: {summary}.\n{NOTE}\n"
+    return f"{wording.liked}\n{lines}{wording.profile} {summary}.\n{wording.note}\n{aside}"
 
 
-def judge(context: Context) -> JudgePrompt:
+def judge(context: Context, wording: Wording = SERVED) -> JudgePrompt:
     """One yes/no question for each candidate; everything they share is in the prefix."""
     return JudgePrompt(
-        prefix=f"{_taste(context)}Would they like the candidate? Answer {YES} or {NO}.\n",
-        suffixes=tuple(f"Candidate: {candidate}" for candidate in _candidates(context)),
+        prefix=f"{_taste(context, wording)}{wording.judge}\n",
+        suffixes=tuple(f"{wording.candidate} {candidate}" for candidate in _candidates(context)),
     )
 
 
-def listwise(context: Context, labels: Sequence[str] = LABELS) -> str:
+def listwise(context: Context, wording: Wording = SERVED, labels: Sequence[str] = LABELS) -> str:
     """One question about all candidates; the answer is the label of the best."""
     if len(labels) < len(context.candidates):
         raise LetheError(f"{len(context.candidates)} candidates but {len(labels)} labels: ask for fewer candidates")
     lines = (f"{label}. {candidate}\n" for label, candidate in zip(labels, _candidates(context), strict=False))
-    return f"{_taste(context)}Candidates:\n{''.join(lines)}Which would they like best? Answer with its letter."
+    return f"{_taste(context, wording)}{wording.candidates}\n{''.join(lines)}{wording.best}"
 
 
-def generate(context: Context) -> str:
+def generate(context: Context, wording: Wording = SERVED) -> str:
     """The JSON prompt after CRAGRU (appendix A): profile, history, numbered candidates; the answer orders the numbers.
 
     Candidates are numbered from 1, in the order of `context.candidates`.
     """
     lines = "".join(f"{place}. {candidate}\n" for place, candidate in enumerate(_candidates(context), 1))
-    return (
-        f"{_taste(context)}Candidates:\n{lines}"
-        "Order all candidates from best to worst for this person. Each number appears exactly once. "
-        f'Answer with JSON only, as in {{"{RANKING}":[2,3,1]}}.'
-    )
+    return f"{_taste(context, wording)}{wording.candidates}\n{lines}{wording.order}"
+
+
+def free(context: Context, wording: Wording = SERVED) -> str:
+    """A question that is answered in words of the model's own. Never served: answers are compared by it."""
+    lines = "".join(f"- {candidate}\n" for candidate in _candidates(context))
+    return f"{_taste(context, wording)}{wording.candidates}\n{lines}{wording.free}"

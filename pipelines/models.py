@@ -10,6 +10,7 @@ import numpy as np
 from db.errors import LetheError
 from db.log import InteractionLog
 from db.records import Item, Split
+from llm.prompt import SERVED, Wording
 from llm.score.base import Scorer
 from pipelines.config import Plan
 from recsys.candidates import Backbone
@@ -27,6 +28,7 @@ from retrieval.filters.preference import Preference
 from retrieval.text import TextIndex
 
 if TYPE_CHECKING:
+    from llm.model import LanguageModel
     from recsys.recbole_models import TrainSettings
     from retrieval.filters.attention import AttentionWeights
     from unlearning.data.influence import InfluenceUnlearner
@@ -163,18 +165,22 @@ def scorer(plan: Plan) -> Scorer:
     """The language model behind the named scorer."""
     from llm.model import load as load_model
 
-    model = load_model(plan.model, device=plan.device)
-    if plan.scorer == "packed":
+    return judging(plan.scorer, load_model(plan.model, device=plan.device))
+
+
+def judging(name: str, model: "LanguageModel", wording: Wording = SERVED) -> Scorer:
+    """The named scorer (packed, listwise or generate), asking a model in a wording."""
+    if name == "packed":
         from llm.score.packed import PackedScorer
 
-        return PackedScorer(model)
-    if plan.scorer == "listwise":
+        return PackedScorer(model, wording=wording)
+    if name == "listwise":
         from llm.score.listwise import ListwiseScorer
 
-        return ListwiseScorer(model)
+        return ListwiseScorer(model, wording=wording)
     from llm.score.generate import GenerateScorer
 
-    return GenerateScorer(model)
+    return GenerateScorer(model, wording=wording)
 
 
 def _train_settings(frozen: dict[str, Any]) -> "TrainSettings":

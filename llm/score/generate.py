@@ -14,7 +14,7 @@ from llguidance import LLMatcher, LLTokenizer
 from llguidance.hf import from_tokenizer
 
 from llm.model import LanguageModel
-from llm.prompt import RANKING, generate
+from llm.prompt import RANKING, SERVED, Wording, generate
 from llm.score.base import Scores, too_long
 from retrieval.context import Context
 
@@ -26,8 +26,8 @@ class GenerateScorer:
 
     name = "generate"
 
-    def __init__(self, model: LanguageModel) -> None:
-        self.model = model
+    def __init__(self, model: LanguageModel, *, wording: Wording = SERVED) -> None:
+        self.model, self.wording = model, wording
         vocabulary = model.model.get_output_embeddings().weight.shape[0]
         self._tokens: LLTokenizer = from_tokenizer(model.tokenizer, n_vocab=vocabulary)
 
@@ -39,7 +39,8 @@ class GenerateScorer:
         count = len(context.candidates)
         if not count:
             return Scores(np.zeros(0, np.float32))
-        ids = self.model.prompt(generate(context)) + self.model.encode([OPENING])[0]
+        asked = self.model.prompt(generate(context, self.wording), self.wording.earlier)
+        ids = asked + self.model.encode([OPENING])[0]
         longest = len(ids) + count * (len(str(count)) + 2)
         if longest > self.model.limit:
             return Scores.unusable(count, too_long(longest, self.model.limit))

@@ -15,7 +15,7 @@ import torch
 from db.errors import LetheError
 from llm.fusion import standardise
 from llm.model import LanguageModel
-from llm.prompt import LABELS, listwise
+from llm.prompt import LABELS, SERVED, Wording, listwise
 from llm.score.base import FloatArray, Scores, too_long
 from retrieval.context import Context
 
@@ -25,8 +25,8 @@ class ListwiseScorer:
 
     name = "listwise"
 
-    def __init__(self, model: LanguageModel) -> None:
-        self.model = model
+    def __init__(self, model: LanguageModel, *, wording: Wording = SERVED) -> None:
+        self.model, self.wording = model, wording
         self._labels = [model.token(label) for label in LABELS]
         if len(set(self._labels)) != len(LABELS):
             raise LetheError(f"{model.name}: two candidate labels are the same token: choose the packed scorer")
@@ -41,7 +41,7 @@ class ListwiseScorer:
         values = np.zeros(count, np.float32)
         for turn in range(prompts):
             part = replace(context, candidates=context.candidates[turn::prompts])
-            ids = self.model.prompt(listwise(part))
+            ids = self.model.prompt(listwise(part, self.wording), self.wording.earlier)
             if len(ids) > self.model.limit:
                 return Scores.unusable(count, too_long(len(ids), self.model.limit))
             logits = self._logits(ids)[: len(part.candidates)]

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from llm.model import LanguageModel
+from llm.prompt import SERVED, Wording
 from llm.score.base import Scores, too_long
 from llm.score.questions import answers, questions
 from retrieval.context import Context
@@ -16,8 +17,8 @@ class NaiveScorer:
 
     name = "naive"
 
-    def __init__(self, model: LanguageModel) -> None:
-        self.model = model
+    def __init__(self, model: LanguageModel, *, wording: Wording = SERVED) -> None:
+        self.model, self.wording = model, wording
         self._yes, self._no = answers(model)
 
     def score(self, contexts: Sequence[Context]) -> list[Scores]:
@@ -25,7 +26,7 @@ class NaiveScorer:
         return [self._one(context) for context in contexts]
 
     def _one(self, context: Context) -> Scores:
-        asked = questions(self.model, context)
+        asked = questions(self.model, context, self.wording)
         if asked.longest > self.model.limit:
             return Scores.unusable(len(asked.suffixes), too_long(asked.longest, self.model.limit))
         values = [self._difference(asked.prefix + suffix) for suffix in asked.suffixes]

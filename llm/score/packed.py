@@ -16,6 +16,7 @@ from torch import Tensor
 
 from db.errors import LetheError
 from llm.model import LanguageModel
+from llm.prompt import SERVED, Wording
 from llm.score.attention import Asked, Block, install
 from llm.score.base import FloatArray, Scores, too_long
 from llm.score.questions import Questions, answers, questions
@@ -40,17 +41,17 @@ class PackedScorer:
 
     name = "packed"
 
-    def __init__(self, model: LanguageModel, *, token_budget: int | None = None) -> None:
+    def __init__(self, model: LanguageModel, *, wording: Wording = SERVED, token_budget: int | None = None) -> None:
         if "sliding_attention" in model.model.config.layer_types:
             raise LetheError(f"{model.name} uses sliding-window attention: choose the listwise scorer")
         install(model.model)
-        self.model = model
+        self.model, self.wording = model, wording
         self.token_budget = token_budget or TOKEN_BUDGET[model.device.type]
         self._answers = answers(model)
 
     def score(self, contexts: Sequence[Context]) -> list[Scores]:
         """As `Scorer.score`; people are grouped in the given order until the token budget is reached."""
-        asked = [questions(self.model, context) for context in contexts]
+        asked = [questions(self.model, context, self.wording) for context in contexts]
         results = [self._unasked(one) for one in asked]
         fitting = [i for i, one in enumerate(asked) if one.suffixes and one.longest <= self.model.limit]
         for group in _groups(fitting, asked, self.token_budget):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from llm.model import LanguageModel
-from llm.prompt import HEAD, NO, TAIL, YES, judge
+from llm.prompt import NO, SERVED, TAIL, YES, Wording, judge
 from retrieval.context import Context
 
 
@@ -25,12 +25,12 @@ class Questions:
         return len(self.prefix) + sum(map(len, self.suffixes))
 
 
-def questions(model: LanguageModel, context: Context) -> Questions:
+def questions(model: LanguageModel, context: Context, wording: Wording = SERVED) -> Questions:
     """Encode the judging prompt; prefix and suffixes are encoded apart, so that both scorers see the same ids."""
-    prompt = judge(context)
+    prompt = judge(context, wording)
     prefix, *suffixes = model.encode((prompt.prefix, *prompt.suffixes))
     tail = model.frame(TAIL)
-    return Questions(tuple(model.frame(HEAD) + prefix), tuple(tuple(ids + tail) for ids in suffixes))
+    return Questions(tuple(model.head(wording.earlier) + prefix), tuple(tuple(ids + tail) for ids in suffixes))
 
 
 def answers(model: LanguageModel) -> tuple[int, int]:

@@ -28,9 +28,15 @@ class Spoken:
 
 
 @torch.inference_mode()
-def speak(model: LanguageModel, questions: Sequence[str], *, longest: int = LONGEST) -> tuple[Spoken, ...]:
-    """The greedy answer to every question, in order."""
-    prompts = [model.prompt(question) for question in questions]
+def speak(
+    model: LanguageModel,
+    questions: Sequence[str],
+    *,
+    longest: int = LONGEST,
+    earlier: Sequence[tuple[str, str]] = (),
+) -> tuple[Spoken, ...]:
+    """The greedy answer to every question, in order; each is asked after the same earlier turns, if there are any."""
+    prompts = [model.prompt(question, earlier) for question in questions]
     order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
     found: dict[int, Spoken] = {}
     for start in range(0, len(order), _AT_ONCE):
