@@ -34,6 +34,11 @@ class Resampling:
             out[start : start + block] = counts @ values / self._people
         return out
 
+    def intervals(self, values: Floats) -> list[Interval]:
+        """Mean of each column of `values` [people, columns] with its 95% interval."""
+        drawn = self.means(values)
+        return [_interval(float(column.mean()), own) for column, own in zip(values.T, drawn.T, strict=True)]
+
     def compared(self, new: Floats, old: Floats) -> tuple[Interval, Interval]:
         """Mean difference and ratio of means of paired values [people], each with its 95% interval."""
         drawn = self.means(np.stack([new, old], axis=1))

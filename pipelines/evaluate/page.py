@@ -14,7 +14,7 @@ from pipelines.evaluate.pictures import Picture, svg
 BEGIN, END = "<!-- reading -->", "<!-- end of reading -->"
 """What a person writes between them stays when the page is made again."""
 
-_EMPTY = "Nothing has been written here yet."
+EMPTY = "Nothing has been written here yet."
 
 _LEGEND = """\
 - **of oracle**: NDCG@10 of the people who stay over that of models that never saw the rows, 95% interval over people.
@@ -61,10 +61,14 @@ def write(path: Path, about: About, parts: Sequence[Part], sections: Sequence[Se
     """Write the page and its pictures; the reading of an earlier page of this name is kept."""
     earlier = path.read_text(encoding="utf-8") if path.exists() else ""
     text, pictures = made(about, parts, sections, folder=path.stem, reading=reading(earlier))
+    put(path, text, {name: svg(picture) for name, picture in pictures.items()})
+
+
+def put(path: Path, text: str, pictures: Mapping[str, str]) -> None:
+    """Write a page, and SVG documents by name into the folder beside it that bears its name."""
     place = path.parent / path.stem
     place.mkdir(parents=True, exist_ok=True)
-    documents = {place / f"{name}.svg": svg(picture) for name, picture in pictures.items()}
-    for where, document in {**documents, path: text}.items():
+    for where, document in {**{place / f"{name}.svg": one for name, one in pictures.items()}, path: text}.items():
         files.write_atomic(where, partial(_put, text=document))
 
 
@@ -75,7 +79,7 @@ def made(
     pictures: dict[str, Picture] = {}
     blocks = [
         _head(about, parts),
-        f"## Reading\n\n{BEGIN}\n{reading or _EMPTY}\n{END}",
+        f"## Reading\n\n{BEGIN}\n{reading or EMPTY}\n{END}",
         f"## How to read it\n\n{_LEGEND}",
     ]
     for part in parts:
@@ -100,16 +104,21 @@ def reading(page: str) -> str:
     _, begins, rest = page.partition(BEGIN)
     written, ends, _ = rest.partition(END)
     text = written.strip() if begins and ends else ""
-    return "" if text == _EMPTY else text
+    return "" if text == EMPTY else text
 
 
-def _head(about: About, parts: Sequence[Part]) -> str:
+def title(about: About) -> list[str]:
+    """A page's first lines: its title, and how it was made."""
     machine = about.machine
     where = f"{machine['cores']} cores, {machine['processor']}, Python {machine['python']}"
-    lines = [
+    return [
         f"# {about.title}",
         f"Made on {about.when:%Y-%m-%d} by `{about.command}` on {where}; every figure comes from the cells it keeps.",
     ]
+
+
+def _head(about: About, parts: Sequence[Part]) -> str:
+    lines = title(about)
     left = sum(part.found["cells"]["left"] for part in parts)
     if left:
         lines.append(f"**Unfinished: {left} parts are still to be measured; run the same command again.**")

@@ -1,19 +1,15 @@
 """The page of what was found: Markdown with tables, and pictures in a folder beside it that bears the page's name."""
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from db import files
-from pipelines.evaluate.page import BEGIN, END, About, reading
+from pipelines.evaluate.page import BEGIN, EMPTY, END, About, put, reading, title
 from pipelines.evaluate_concepts import page_tables as tables
 from pipelines.evaluate_concepts.goals import FAMILIES
 from pipelines.evaluate_concepts.pictures import drawn
 
 Found = Mapping[str, Any]
-
-EMPTY = "Nothing has been written here yet."
 
 _LEGEND = """\
 - Every model is asked the same held-out questions: no wording of them trained or selected anything. Figures are means
@@ -29,12 +25,8 @@ def write(path: Path, about: About, found: Found) -> None:
     """Write the page and its pictures; the reading of an earlier page of this name is kept."""
     earlier = path.read_text(encoding="utf-8") if path.exists() else ""
     written = reading(earlier)
-    text, pictures = made(about, found, folder=path.stem, written="" if written == EMPTY else written)
-    place = path.parent / path.stem
-    place.mkdir(parents=True, exist_ok=True)
-    for name, picture in pictures.items():
-        files.write_atomic(place / f"{name}.svg", partial(_put, text=picture))
-    files.write_atomic(path, partial(_put, text=text))
+    text, pictures = made(about, found, folder=path.stem, written=written)
+    put(path, text, pictures)
 
 
 def made(about: About, found: Found, *, folder: str, written: str = "") -> tuple[str, dict[str, str]]:
@@ -52,11 +44,9 @@ def made(about: About, found: Found, *, folder: str, written: str = "") -> tuple
 
 
 def _head(about: About, found: Found) -> str:
-    machine, cells = about.machine, found["cells"]
-    where = f"{machine['cores']} cores, {machine['processor']}, Python {machine['python']}"
+    cells = found["cells"]
     lines = [
-        f"# {about.title}",
-        f"Made on {about.when:%Y-%m-%d} by `{about.command}` on {where}; every figure comes from the cells it keeps.",
+        *title(about),
         f"Model `{found['model']['name']}` (`{found['model']['fingerprint'][:12]}`), {found['items']:,} items, "
         f"{cells['finished']} cells.",
     ]
@@ -88,7 +78,3 @@ def _concept(one: Found) -> str:
 
 
 _SHOWN = 8
-
-
-def _put(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
