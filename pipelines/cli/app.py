@@ -8,7 +8,7 @@ from click import Context
 from typer.core import TyperGroup
 
 from db.errors import LetheError
-from pipelines.cli import demo, doctor, erase, evaluate, forget, ingest, recommend, restore, status, train
+from pipelines.cli import demo, doctor, drift, erase, evaluate, forget, ingest, recommend, restore, status, train
 
 COMMANDS: dict[str, typer.Typer | Callable[..., None]] = {
     "ingest": ingest.app,
@@ -20,6 +20,7 @@ COMMANDS: dict[str, typer.Typer | Callable[..., None]] = {
     "status": status.status,
     "verify": erase.verify,
     "evaluate": evaluate.app,
+    "drift": drift.drift,
     "doctor": doctor.doctor,
     "demo": demo.demo,
 }
