@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from itertools import chain
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from llm.model import LanguageModel
 from unlearning.concept.rows import Row, answer_states, batches, logits_of
+
+Floats = NDArray[np.float64]
 
 
 def layer_gradients(model: LanguageModel, rows: Sequence[Row], *, tokens: int = 4096) -> tuple[Tensor, ...]:
@@ -32,19 +36,28 @@ def layer_gradients(model: LanguageModel, rows: Sequence[Row], *, tokens: int = 
             weight.requires_grad_(False)
 
 
-def angles(first: Sequence[Tensor], second: Sequence[Tensor]) -> tuple[float, ...]:
-    """Degrees between two gradients, layer by layer: 0 the same way, 90 unrelated, 180 against each other.
+def gram(gradients: Sequence[Sequence[Tensor]]) -> Floats:
+    """Inner products of gradients with each other, layer by layer, [layers, gradients, gradients]."""
+    layers = []
+    for own in zip(*gradients, strict=True):
+        table = torch.stack(own)
+        layers.append((table @ table.T).double().cpu().numpy())
+    return np.stack(layers)
 
-    Ascent on one of them turns the angle to 180 minus it. NaN where either is zero.
+
+def angle(products: Floats, first: Floats, second: Floats) -> float:
+    """Degrees between two weighted sums of gradients, from their inner products [gradients, gradients].
+
+    0: the same way, 90: unrelated, 180: against each other. Ascent on one of them turns the angle to 180 minus it. NaN
+    where either sum is zero.
+
+    >>> angle(np.eye(2), np.array([1.0, 0.0]), np.array([1.0, 1.0]))
+    45.0
     """
-    return tuple(_angle(a, b) for a, b in zip(first, second, strict=True))
-
-
-def _angle(a: Tensor, b: Tensor) -> float:
-    length = a.norm() * b.norm()
+    length = np.sqrt((first @ products @ first) * (second @ products @ second))
     if not length > 0:
         return float("nan")
-    return float(torch.rad2deg(torch.arccos((a @ b / length).clamp(-1, 1))))
+    return round(float(np.rad2deg(np.arccos(np.clip(first @ products @ second / length, -1, 1)))), 9)
 
 
 def _weights(mlp: torch.nn.Module) -> list[torch.nn.Parameter]:

@@ -7,7 +7,7 @@ import torch
 from llm.prompt import SERVED, Wording, judge
 from llm.score.naive import NaiveScorer
 from tests.llm.toys import context, toy_model
-from unlearning.concept.gradients import angles, layer_gradients
+from unlearning.concept.gradients import angle, gram, layer_gradients
 from unlearning.concept.overlap import Spread, centred_cosine, cka, judged_rows, likeness, read
 from unlearning.concept.rows import Turn, encode_rows
 
@@ -97,6 +97,10 @@ def test_gradients_by_layer_are_autograds_and_leave_no_trace():
 
 
 def test_angles_by_hand():
-    one, up, zero = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 3.0]), torch.zeros(2)
-    assert angles([one, one, one], [one, up, -one]) == pytest.approx((0, 90, 180))
-    assert np.isnan(angles([one], [zero])[0])
+    one, up = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 3.0])
+    (products,) = gram([(one,), (up,), (-one,)])
+    assert products.tolist() == [[1, 0, -1], [0, 9, 0], [-1, 0, 1]]
+    first, second, third = np.eye(3)
+    assert [angle(products, first, other) for other in (first, second, third)] == [0, 90, 180]
+    assert angle(products, first, first + second / 3) == pytest.approx(45)
+    assert np.isnan(angle(products, first, first + third))
