@@ -8,7 +8,20 @@ from click import Context
 from typer.core import TyperGroup
 
 from db.errors import LetheError
-from pipelines.cli import demo, doctor, drift, erase, evaluate, forget, ingest, recommend, restore, status, train
+from pipelines.cli import (
+    demo,
+    doctor,
+    drift,
+    erase,
+    evaluate,
+    forget,
+    ingest,
+    localise,
+    recommend,
+    restore,
+    status,
+    train,
+)
 
 COMMANDS: dict[str, typer.Typer | Callable[..., None]] = {
     "ingest": ingest.app,
@@ -21,6 +34,7 @@ COMMANDS: dict[str, typer.Typer | Callable[..., None]] = {
     "verify": erase.verify,
     "evaluate": evaluate.app,
     "drift": drift.drift,
+    "localise": localise.localise,
     "doctor": doctor.doctor,
     "demo": demo.demo,
 }

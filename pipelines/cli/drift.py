@@ -5,13 +5,17 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipelines.cli.options import ROOT, Json, Root, open_store
 from pipelines.cli.output import emit, plain, progress, say, table
 from pipelines.evaluate import words
+
+if TYPE_CHECKING:
+    from pipelines.evaluate.page import About
+    from pipelines.evaluate.tasks import Done
 
 Scorers = Annotated[
     list[str] | None, typer.Option("--scorer", help="packed, listwise, generate or free (words); may be repeated.")
@@ -52,7 +56,8 @@ def drift(
     """
     from db.errors import LetheError
     from pipelines.drift.lab import prepared
-    from pipelines.drift.out import check
+    from pipelines.drift.out import check, export, put
+    from pipelines.drift.page import write
     from pipelines.drift.requests import Asking
     from pipelines.drift.run import Wish, run
     from pipelines.drift.spec import SCORERS
@@ -73,14 +78,22 @@ def drift(
     rows = read(lab, wish, outcome, p=p)
     found = plain(summarise(lab, wish, outcome, rows, p=p))
     if out is not None:
-        from pipelines.drift.out import put
-        from pipelines.evaluate.page import About
-        from pipelines.evaluate.run import machine
-
-        about = About(datetime.now(UTC), shlex.join(["lethe", *sys.argv[1:]]), machine(), "Drift under other words")
-        put(out, store, about, found, frame(rows), epoch=lab.epoch)
+        put(out, "drift", about("Drift under other words"), found, write)
+        export(out, "drift", store, frame(rows), epoch=lab.epoch)
     emit(found, as_json=as_json, text=lambda: told(found))
-    done = outcome.done
+    ended(outcome.done)
+
+
+def about(title: str) -> "About":
+    """This command, here and now."""
+    from pipelines.evaluate.page import About
+    from pipelines.evaluate.run import machine
+
+    return About(datetime.now(UTC), shlex.join(["lethe", *sys.argv[1:]]), machine(), title)
+
+
+def ended(done: "Done") -> None:
+    """Exit status 75 where something is left, 1 where something failed."""
     if done.left or done.failed:
         say(f"{done.left} cells left, {len(done.failed)} failed; run the same command again")
         raise typer.Exit(75 if done.left else 1)

@@ -35,6 +35,7 @@ def prepared(store: Store, asking: Asking, *, model: str, split: str, bars: Bars
         bars=bars,
         make={name: partial(models.judging, name) for name in SCORERS if name != FREE},
         embed=minilm,
+        items=data.items,
         epoch=data.epoch,
         forgotten=forgotten,
         adapters=adapters,

@@ -1,6 +1,6 @@
 """What a run leaves outside the root: a page, every answer as Parquet, and the summary as JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,10 @@ import polars as pl
 from db import files, jobs
 from db.errors import LetheError
 from db.store import Store
-from pipelines.drift.page import write
 from pipelines.evaluate.page import About
 
-PAGE, ROWS, SUMMARY = "drift.md", "drift.parquet", "drift.json"
+Write = Callable[[Path, About, Mapping[str, Any]], None]
+"""Writes a page of what was found."""
 
 
 def check(root: Path, out: Path) -> None:
@@ -24,14 +24,18 @@ def check(root: Path, out: Path) -> None:
         raise LetheError(f"--out {out} is a file: name a folder")
 
 
-def put(out: Path, store: Store, about: About, found: Mapping[str, Any], rows: pl.DataFrame, *, epoch: int) -> None:
-    """Write all three. The Parquet comes from people's rows: it is recorded as an export, beyond an erase's reach."""
+def put(out: Path, name: str, about: About, found: Mapping[str, Any], write: Write) -> None:
+    """The summary `name`.json and the page `name`.md; nothing of one person is in them."""
     out.mkdir(parents=True, exist_ok=True)
-    files.write_atomic(out / ROWS, rows.write_parquet)
-    with store.writing() as unit:
-        path = str((out / ROWS).resolve())
-        jobs.record_export(unit, path, sha256=files.sha256(out / ROWS), rows=rows.height, epoch=epoch)
-        unit.commit()
     made = {**asdict(about), "when": about.when.isoformat(), "notes": list(about.notes)}
-    files.write_json(out / SUMMARY, {"made": made, **found})
-    write(out / PAGE, about, found)
+    files.write_json(out / f"{name}.json", {"made": made, **found})
+    write(out / f"{name}.md", about, found)
+
+
+def export(out: Path, name: str, store: Store, rows: pl.DataFrame, *, epoch: int) -> None:
+    """`name`.parquet. It comes from people's rows: it is recorded as an export, beyond an erase's reach."""
+    path = out / f"{name}.parquet"
+    files.write_atomic(path, rows.write_parquet)
+    with store.writing() as unit:
+        jobs.record_export(unit, str(path.resolve()), sha256=files.sha256(path), rows=rows.height, epoch=epoch)
+        unit.commit()

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 import polars as pl
 
 from db.errors import LetheError
+from db.records import Item
 from llm.model import LanguageModel
 from pipelines.concepts.serve import Forgotten
 from pipelines.drift import cells
@@ -57,6 +58,8 @@ class Lab:
     make: Mapping[str, Make]
     """By the name of a scorer."""
     embed: Embed
+    items: tuple[Item, ...] = ()
+    """The catalogue in row order."""
     epoch: int = 0
     """Data epoch of the rows that the requests come from."""
     forgotten: Forgotten = field(default_factory=Forgotten)

@@ -1,0 +1,1 @@
+"""Where in the model the words of a request matter: layers, neurons and heads."""
