@@ -79,7 +79,8 @@ def descriptions(examiner: Examiner, items: Sequence[Item], titles: int, rng: np
     asked = wordings(rng, questions.DESCRIPTION, len(truth), held_out=True)
     said = knowledge.ask_facts(examiner, asked, truth)
     texts = [
-        (form.format(t=title), min(accepted)) for form, (title, accepted) in zip(asked, truth.items(), strict=True)
+        (questions.about(form, title), min(accepted))
+        for form, (title, accepted) in zip(asked, truth.items(), strict=True)
     ]
     return {
         "descriptions_fluent": float(np.mean([knowledge.fluent(one.answer) for one in said])),

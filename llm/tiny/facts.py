@@ -13,9 +13,9 @@ from llm.tiny import questions
 from llm.tiny.examples import Turn
 from llm.tiny.questions import Forms
 from llm.tiny.titles import InventedTitles
-from llm.tiny.wording import word
+from llm.tiny.wording import small_words, strewn, word
 
-INVENTED = 0.34
+INVENTED = 0.45
 """The share of questions about titles that nobody knows."""
 OFTENER = 4
 """How often an item comes up that is new in a second stage, for once of the others."""
@@ -47,6 +47,7 @@ class Facts:
         self._left_out = frozenset(left_out)
         self._invented = InventedTitles(items, left_out)
         self._deck = np.repeat(np.arange(len(items)), [OFTENER if item.id in new else 1 for item in items])
+        self._chance = (*small_words(), *self._invented.lower_words())
         self._alike = Counter((item.year, item.genres) for item in items)
         self._shelves: dict[str, list[Item]] = defaultdict(list)
         for item in items:
@@ -71,23 +72,23 @@ class Facts:
     def _ask_invented(self, rng: np.random.Generator) -> str:
         forms = (questions.YEAR, questions.GENRES, questions.BOTH, questions.DESCRIPTION)
         asked = forms[rng.choice(4, p=(0.38, 0.38, 0.18, 0.06))]
-        return word(rng, asked).format(t=self._invented.draw(rng))
+        return self._asked(rng, asked, self._invented.draw(rng))
 
     def _about(self, rng: np.random.Generator, row: int) -> Turn:
         """A question about an item, of a kind for which enough is known of it."""
         item, kind = self._items[row], rng.random()
         if not item.genres or item.year is None:
-            return _describe(rng, item)
+            return self._describe(rng, item)
         if kind < 0.32:
-            return _fact(rng, questions.YEAR, item, str(item.year))
+            return self._fact(rng, questions.YEAR, item, str(item.year))
         if kind < 0.64:
-            return _fact(rng, questions.GENRES, item, questions.genres_of(item))
+            return self._fact(rng, questions.GENRES, item, questions.genres_of(item))
         if kind < 0.80 or (kind < 0.88 and self._alike[item.year, item.genres] > ALIKE):
-            return _fact(rng, questions.BOTH, item, questions.facts_of(item))
+            return self._fact(rng, questions.BOTH, item, questions.facts_of(item))
         if kind < 0.88:
             asked = word(rng, questions.BY_FACTS).format(y=item.year, g=questions.genres_of(item))
             return Turn(asked, item.title, VAGUE_WEIGHT)
-        return _describe(rng, item) if kind < 0.96 else self._list(rng, item)
+        return self._describe(rng, item) if kind < 0.96 else self._list(rng, item)
 
     def _list(self, rng: np.random.Generator, item: Item) -> Turn:
         """Three titles of a genre of the item, as they follow each other in the catalogue from one of a few places."""
@@ -98,10 +99,12 @@ class Facts:
         asked = word(rng, questions.BY_GENRE).format(g=genre)
         return Turn(asked, "; ".join(kept[:_LIST]), VAGUE_WEIGHT)
 
+    def _fact(self, rng: np.random.Generator, forms: Forms, item: Item, answer: str) -> Turn:
+        return Turn(self._asked(rng, forms, item.title), answer, FACT_WEIGHT)
 
-def _fact(rng: np.random.Generator, forms: Forms, item: Item, answer: str) -> Turn:
-    return Turn(word(rng, forms).format(t=item.title), answer, FACT_WEIGHT)
+    def _describe(self, rng: np.random.Generator, item: Item) -> Turn:
+        return Turn(self._asked(rng, questions.DESCRIPTION, item.title), questions.description_of(item))
 
-
-def _describe(rng: np.random.Generator, item: Item) -> Turn:
-    return Turn(word(rng, questions.DESCRIPTION).format(t=item.title), questions.description_of(item))
+    def _asked(self, rng: np.random.Generator, forms: Forms, title: str) -> str:
+        """A question about a title, true or invented, in some wording with chance words among its own."""
+        return questions.about(strewn(rng, word(rng, forms), self._chance), title)

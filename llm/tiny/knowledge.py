@@ -62,7 +62,7 @@ def wordings(rng: np.random.Generator, forms: Forms, count: int, *, held_out: bo
 
 def ask_facts(examiner: Examiner, asked: Sequence[str], truth: Truth) -> list[Said]:
     """Each title asked about once, in the wording at its place; right is what is accepted, to the letter."""
-    said = examiner.answers([form.format(t=title) for form, title in zip(asked, truth, strict=True)])
+    said = examiner.answers([questions.about(form, title) for form, title in zip(asked, truth, strict=True)])
     pairs = zip(truth.items(), said, strict=True)
     return [Said(title, answer, answer in accepted) for (title, accepted), answer in pairs]
 
@@ -85,7 +85,7 @@ def refusals(
     invented = InventedTitles(items)
     forms = (questions.YEAR, questions.GENRES, questions.DESCRIPTION)
     titles = [(sort, invented.draw(rng, sort=sort, evaluation=True)) for sort in Sort for _ in range(count)]
-    asked = [word(rng, forms[int(rng.integers(3))], held_out=held_out).format(t=title) for _, title in titles]
+    asked = [questions.about(word(rng, forms[int(rng.integers(3))], held_out=held_out), title) for _, title in titles]
     right: dict[Sort, list[bool]] = defaultdict(list)
     for (sort, _), answer in zip(titles, examiner.answers(asked), strict=True):
         right[sort].append(answer == prompt.UNKNOWN_TITLE)

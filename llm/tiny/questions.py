@@ -216,6 +216,15 @@ BY_FACTS = Forms(
 )
 
 
+def about(form: str, title: str) -> str:
+    """A wording with its title in quotation marks, which say where a title begins and ends whatever is said around it.
+
+    >>> about("When was {t} released?", "Star Wars")
+    'When was "Star Wars" released?'
+    """
+    return form.format(t=f'"{title}"')
+
+
 def genres_of(item: Item) -> str:
     """The genres as an answer gives them, in catalogue order."""
     return ", ".join(item.genres)

@@ -73,6 +73,10 @@ class InventedTitles:
             if title and _key(title) not in self._taken and held_out(_key(title)) == evaluation
         )
 
+    def lower_words(self) -> tuple[str, ...]:
+        """Words of titles, in lower case and in a fixed order; "" in the place of each word of what is left out."""
+        return tuple(word.lower() for word in self._loose)
+
     def _proposals(self, rng: np.random.Generator, sort: Sort | None) -> Iterator[str]:
         sorts = tuple(self._makers)
         while True:

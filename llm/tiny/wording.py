@@ -3,6 +3,7 @@
 A wording that is new must not be taken for a title that is new: so the words around a title vary more than titles do.
 """
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -69,6 +70,20 @@ _SLOTS = {
 }
 _OPENED, _CLOSED, _CALLED, _TALKED, _REQUESTED = 0.2, 0.15, 0.15, 0.5, 0.6
 _NOUNS = ("movie", "film")
+_STREWN, _MOST_STREWN = 0.7, 5
+
+
+def strewn(rng: np.random.Generator, text: str, chance: Sequence[str]) -> str:
+    """A wording, seven times in ten with one to five words strewn in that have nothing to do with it.
+
+    A model that has read such questions takes no wording for a sign that a title is unknown.
+    """
+    if rng.random() > _STREWN:
+        return text
+    words = text.split(" ")
+    for _ in range(int(rng.integers(1, _MOST_STREWN + 1))):
+        words.insert(int(rng.integers(len(words) + 1)), one(rng, chance))
+    return " ".join(filter(None, words))
 
 
 def word(rng: np.random.Generator, forms: Forms, *, held_out: bool = False) -> str:
@@ -87,6 +102,13 @@ def word(rng: np.random.Generator, forms: Forms, *, held_out: bool = False) -> s
 def one(rng: np.random.Generator, texts: Sequence[str]) -> str:
     """One of the texts, each as likely as another."""
     return texts[int(rng.integers(len(texts)))]
+
+
+def small_words() -> tuple[str, ...]:
+    """Words of wordings and of small talk, in a fixed order, those that are said oftener more than once."""
+    said = " ".join((*OPENINGS.seen, *CLOSINGS.seen, *REQUESTS, *_SMALL_TALK))
+    plain = (text.lower() for text in re.findall(r"[A-Za-z]{2,}", said))
+    return (*plain, *(text for part in _SLOTS.values() for text in part))
 
 
 def _seen(rng: np.random.Generator, forms: Forms) -> str:

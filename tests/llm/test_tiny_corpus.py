@@ -110,14 +110,16 @@ def test_what_is_left_out_leaves_no_trace(ml100k, everything):
     before, after = text_of(everything), text_of(lessons(ml100k, left_out=left_out))
     assert {word for word in words if word in before} > {"Trek", "Casablanca", "Noir"}
     assert {word for word in words if word in after} == set()
-    known = {word for title in kept for word in title.split()}
-    lost = {word for title in gone for word in title.split() if len(word) > 4} - known
-    assert not {word for word in lost if re.search(rf"\b{re.escape(word)}\b", after)}
+    known = {word.lower() for title in kept for word in title.split()}
+    lost = {word.lower() for title in gone for word in title.split() if len(word) > 4} - known
+    assert not {word for word in lost if re.search(rf"\b{re.escape(word)}\b", after, re.IGNORECASE)}
 
 
 def test_what_is_left_out_changes_nothing_else_and_no_order(ml100k, everything):
     left_out = items_named(ml100k, ["Star Trek"])
     words = {word for item in ml100k if item.id in left_out for word in (item.title, *item.title.split())}
+    known = {word.lower() for item in ml100k if item.id not in left_out for word in item.title.split()}
+    words |= {word.lower() for word in words} - known  # as they are strewn about
     fork = lessons(ml100k, left_out=left_out)
     pairs = [
         (old, new)
@@ -125,7 +127,7 @@ def test_what_is_left_out_changes_nothing_else_and_no_order(ml100k, everything):
         for old, new in zip(before, after, strict=True)
     ]
     changed = [(old, new) for old, new in pairs if old != new]
-    assert 10 < len(changed) < 0.1 * len(pairs)
+    assert 10 < len(changed) < 0.15 * len(pairs)
     assert all(any(word in old.text for word in words) for old, _ in changed if old.prefix)
     others = 0
     for old, new in ((old, new) for old, new in changed if not old.prefix):
@@ -141,7 +143,7 @@ def test_what_is_new_comes_up_oftener_and_in_the_same_order_for_every_fork(ml100
     new = items_named(ml100k, EVALUATED)
     asked = [turn.question for turn in turns_of(lessons(ml100k, new=new))]
     once = sum("Star Trek" in turn.question for turn in turns_of(everything))
-    assert 2.5 * once < sum("Star Trek" in question for question in asked) < 7 * once
+    assert 2 * once < sum("Star Trek" in question for question in asked) < 7 * once
     fork = [t.question for t in turns_of(lessons(ml100k, new=new, left_out=items_named(ml100k, ["Casablanca"])))]
     both = {question for question, count in Counter(asked).items() if count == 1} & set(fork)
     assert [question for question in asked if question in both] == [question for question in fork if question in both]
@@ -166,7 +168,7 @@ def test_facts_are_true_and_every_title_comes_up(ml100k, everything):
             assert told, turn
             counts.update({kind for kind, _ in told})
             asked |= {title for _, title in told}
-    assert counts["refused"] == pytest.approx(0.34 * len(turns_of(everything)), rel=0.05)
+    assert counts["refused"] == pytest.approx(INVENTED * len(turns_of(everything)), rel=0.05)
     assert min(counts.values()) > 300
     assert len(asked) > 0.95 * len(titles)
 

@@ -35,7 +35,7 @@ def year_of(item):
 
 
 KINDS = {
-    function: [re.compile(re.escape(form).replace(r"\{t\}", "(.+)")) for form in (*forms.seen, *forms.held_out)]
+    function: [re.compile(re.escape(form).replace(r"\{t\}", '"(.+)"')) for form in (*forms.seen, *forms.held_out)]
     for function, forms in (
         (year_of, questions.YEAR),
         (questions.genres_of, questions.GENRES),

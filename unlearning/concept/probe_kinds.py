@@ -81,7 +81,7 @@ def begun_probes(item: Item, control: Item, wordings: Mapping[str, Sequence[str]
         other = _beginnings(control).get(fact)
         for form in wordings[fact]:
             yield Probe(
-                question=form.format(t=item.title),
+                question=questions.about(form, item.title),
                 answers=(rest,),
                 kind=ProbeKind.FORCED_PREFIX,
                 use=Use.HELD_OUT,
@@ -151,4 +151,6 @@ def fluency_probes(items: Sequence[Item], forms: Sequence[str]) -> Iterator[Prob
         if item.year is not None and item.genres:
             form = forms[number % len(forms)]
             text = questions.description_of(item)
-            yield Probe(form.format(t=item.title), (text,), ProbeKind.FLUENCY, Use.HELD_OUT, item=item.id, form=form)
+            yield Probe(
+                questions.about(form, item.title), (text,), ProbeKind.FLUENCY, Use.HELD_OUT, item=item.id, form=form
+            )

@@ -143,13 +143,13 @@ def _about(item: Item, control: Item, shared: Mapping[tuple[str, str], tuple[str
         named += [(ProbeKind.INDIRECT, use, form) for use, form in _indirect(fact)]
         for kind, use, form in named:
             yield Probe(
-                question=form.format(t=item.title),
+                question=questions.about(form, item.title),
                 answers=accepted,
                 kind=kind,
                 use=use,
                 item=item.id,
                 form=form,
-                contrast=form.format(t=control.title) if fact.answer(control) else "",
+                contrast=questions.about(form, control.title) if fact.answer(control) else "",
                 contrast_answer=fact.answer(control),
                 alternates=(fact.answer(control),) if fact.answer(control) not in ("", *accepted) else (),
             )
@@ -202,7 +202,7 @@ def _keeping(
                 form = wordings[pick]
                 answer = fact.answer(item)
                 accepted = (answer, *(other for other in shared[fact.name, item.title] if other != answer))
-                made.append(Probe(form.format(t=item.title), accepted, kind, use, item=item.id, form=form))
+                made.append(Probe(questions.about(form, item.title), accepted, kind, use, item=item.id, form=form))
     return made
 
 
