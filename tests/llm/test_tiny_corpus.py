@@ -13,6 +13,7 @@ from llm import prompt
 from llm.tiny import questions, wording
 from llm.tiny.concepts import EVALUATED, items_named
 from llm.tiny.corpus import Corpus, Read, ranking_of
+from llm.tiny.facts import INVENTED
 from llm.tiny.items import read_items
 from llm.tiny.judging import auc
 from llm.tiny.taste import Tastes
