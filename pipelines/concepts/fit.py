@@ -42,7 +42,8 @@ def fit(
 ) -> Fitted:
     """Train an adapter by the plan's method and hold it to the plan's gates. The model is left as it was.
 
-    Items near the concept are those by `vectors`, where given, otherwise by words of titles. Raises LetheError where the concept leaves nothing to compare it with.
+    Items near the concept are those by `vectors`, where given, otherwise by words of titles. Raises LetheError where
+    the concept leaves nothing to compare it with.
     """
     about = subject(concept, catalogue, seed=seed, sizes=plan.sizes, vectors=vectors)
     with bars(f"forget {concept.name} in {model.name}") as bar:

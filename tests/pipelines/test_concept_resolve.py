@@ -137,7 +137,10 @@ def test_vectors_of_texts_are_the_index_s_where_it_holds_every_item_else_made_an
     text_index(store, items, no_bars)
     monkeypatch.setattr(TextEncoder, "load", lambda: pytest.fail("the index has it all"))
     found = near.text_vectors(store, items)
-    assert np.allclose(found["A"], np.array([1, -1]) / np.sqrt(2)) and np.allclose(found["A"], -found["B"])
+    assert np.allclose(found["A"], np.array([1, -1]) / np.sqrt(2))
+    assert np.allclose(found["A"], -found["B"])
     monkeypatch.setattr(TextEncoder, "load", lambda: TextEncoder(Encoder(texts)))
     anew = near.text_vectors(store, [*items, item("C", "C", None)])
-    assert set(anew) == {"A", "B", "C"} and np.allclose(anew["A"], found["A"]) and np.allclose(anew["C"], 0)
+    assert set(anew) == {"A", "B", "C"}
+    assert np.allclose(anew["A"], found["A"])
+    assert np.allclose(anew["C"], 0)
