@@ -14,6 +14,7 @@ from db.store import BUSY_TIMEOUT_MS, Store, Unit
 
 _PURGED_TABLES = ("interactions", "users", "recommendations", "concept_requests", "forget_requests")
 _CHECKPOINT_TRIES = 20
+_LOG_TRIES = 10
 
 
 def commitment(salt: str, user: str) -> str:
@@ -62,7 +63,7 @@ def scrub(store: Store, *, sleep: Callable[[float], None] = time.sleep) -> list[
     """
     with store.autocommit() as connection:
         if store.dialect == "postgresql":
-            return _scrub_postgresql(connection)
+            return _scrub_postgresql(connection, sleep)
         _checkpoint(connection, sleep)
         connection.exec_driver_sql("VACUUM")
         _checkpoint(connection, sleep)
@@ -88,8 +89,11 @@ _KEEPS_LOG = {
 }
 """Settings of the server under which old write-ahead log outlives the checkpoint."""
 
+_SEGMENTS = "FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'"
+_WRITTEN = "SELECT pg_walfile_name(pg_current_wal_insert_lsn())"
 
-def _scrub_postgresql(connection: Connection) -> list[str]:
+
+def _scrub_postgresql(connection: Connection, sleep: Callable[[float], None]) -> list[str]:
     limits = ["files of the PostgreSQL server lie outside the root: the residue scan cannot read them"]
     tables = ", ".join(f"'{table}'::regclass" for table in _PURGED_TABLES)
     # ANALYZE leaves the statistics of a table that is empty now as they are.
@@ -100,17 +104,42 @@ def _scrub_postgresql(connection: Connection) -> list[str]:
         "VACUUM FULL pg_statistic",
         "ALTER SYSTEM SET wal_recycle = off",
         "SELECT pg_reload_conf()",
-        "SELECT pg_switch_wal()",
-        "CHECKPOINT",
     ):
         limits += _refused(connection, statement)
+    limits += _scrub_log(connection, sleep)
     kept = [f"{words} ({name})" for name, (question, words) in _KEEPS_LOG.items() if connection.scalar(text(question))]
     return limits + [f"the PostgreSQL server may still hold the rows in its {words}" for words in kept]
+
+
+def _scrub_log(connection: Connection, sleep: Callable[[float], None]) -> list[str]:
+    """Write past every segment there is, and let a checkpoint remove them.
+
+    A server that recycles its log has segments ahead of the one it writes, with old pages in them; and its checkpointer
+    may hear of `wal_recycle` only after it has recycled once more.
+    """
+    try:
+        for _ in range(_LOG_TRIES):
+            last = connection.scalar(text(f"SELECT max(name) {_SEGMENTS}"))
+            while connection.scalar(text(_WRITTEN)) <= last:
+                connection.execute(text("SELECT pg_logical_emit_message(false, 'lethe', 'purge')"))
+                connection.execute(text("SELECT pg_switch_wal()"))
+            connection.execute(text("CHECKPOINT"))
+            others = text(f"SELECT count(*) {_SEGMENTS} AND (name <= :last OR name > ({_WRITTEN}))")
+            if not connection.scalar(others, {"last": last}):
+                return []
+            sleep(0.1)
+    except DBAPIError as error:
+        return [f"the PostgreSQL server may still hold the rows in its write-ahead log: {_first_line(error)}"]
+    return ["the PostgreSQL server may still hold the rows in write-ahead log that it keeps or recycled"]
 
 
 def _refused(connection: Connection, statement: str) -> list[str]:
     try:
         connection.execute(text(statement))
     except DBAPIError as error:
-        return [f"PostgreSQL refused `{statement}`: {str(error.orig).strip().splitlines()[0]}"]
+        return [f"PostgreSQL refused `{statement}`: {_first_line(error)}"]
     return []
+
+
+def _first_line(error: DBAPIError) -> str:
+    return str(error.orig).strip().splitlines()[0]

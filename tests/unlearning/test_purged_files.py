@@ -132,3 +132,30 @@ def test_postgresql_keeps_nothing_in_its_data_folder(postgres_server, postgres_u
     assert holding(postgres_server.data, gone) == []
     assert limits == ["files of the PostgreSQL server lie outside the root: the residue scan cannot read them"]
     store.close()
+
+
+def test_postgresql_keeps_nothing_in_log_it_has_recycled(postgres_server, postgres_url, tmp_path):
+    """Segments ahead of the one being written hold the pages they held before: no VACUUM reaches them."""
+    rng = random.Random(7)
+    store = Store.open(tmp_path / "root", postgres_url, create=True)
+    with store.writing() as unit:
+        catalogue.put_items(unit, ITEMS)
+        unit.commit()
+    gone = canary(rng)
+    with store.autocommit() as connection:
+        for statement in ("ALTER SYSTEM SET wal_recycle = on", "SELECT pg_reload_conf()", "SELECT pg_sleep(1)"):
+            connection.execute(text(statement))
+    add(store, [gone], rng)
+    with store.autocommit() as connection:
+        for statement in ("SELECT pg_switch_wal()", "CHECKPOINT"):
+            connection.execute(text(statement))
+        ahead = connection.scalars(
+            text("SELECT name FROM pg_ls_waldir() WHERE name > pg_walfile_name(pg_current_wal_insert_lsn())")
+        ).all()
+    recycled = [name for name in holding(postgres_server.data, gone) if name.removeprefix("pg_wal/") in ahead]
+    purged(store, forget(store, [gone]))
+    limits = purge.scrub(store)
+    assert recycled
+    assert holding(postgres_server.data, gone) == []
+    assert len(limits) == 1
+    store.close()
