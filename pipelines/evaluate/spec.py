@@ -1,12 +1,10 @@
 """What a cell is: everything that determines its result, and the key made of it."""
 
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import dataclass
 from typing import Any
 
+from pipelines.evaluate.key import key_of
 from pipelines.evaluate.protocols import ForgetProtocol
 
 HARNESS = 3
@@ -29,8 +27,7 @@ class Spec:
     @property
     def key(self) -> str:
         """64 hexadecimal digits over everything above and the version of the code."""
-        whole = {**asdict(self), "harness": HARNESS, "lethe": version("lethe-rec")}
-        return hashlib.sha256(json.dumps(whole, sort_keys=True, default=list).encode()).hexdigest()
+        return key_of(self, HARNESS)
 
     @property
     def name(self) -> str:

@@ -1,14 +1,12 @@
 """What a part of this measurement is: everything that determines its result, and the key made of it."""
 
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from importlib.metadata import version
 from typing import Any
 
 from pipelines.drift.spec import BASE
+from pipelines.evaluate.key import key_of
 
 HARNESS = 1
 """Grows when parts are measured otherwise: older ones are not found any more."""
@@ -52,8 +50,7 @@ class Spec:
     @property
     def key(self) -> str:
         """64 hexadecimal digits over everything above and the version of the code."""
-        whole = {**asdict(self), "harness": HARNESS, "lethe": version("lethe-rec")}
-        return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+        return key_of(self, HARNESS)
 
     @property
     def name(self) -> str:
