@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from db.errors import LetheError
 from db.records import Item, ItemId, UserId
 from llm import prompt
+from llm.prompt import SERVED, Wording
 from llm.tiny.examples import Example, Lesson, Turn
 from llm.tiny.facts import Facts
+from llm.tiny.requests import request
 from llm.tiny.taste import Person, Tastes, Utilities
 from llm.tiny.titles import InventedTitles
 from retrieval.context import Context
@@ -68,7 +70,7 @@ class Corpus:
         facts = iter(self._facts)
         for number in count():
             if number < self._judging_first:
-                yield tuple(self._judge(self._rng(number, slot)) for slot in range(JUDGING_AT_FIRST))
+                yield tuple(self._judge(self._rng(number, slot), served=True) for slot in range(JUDGING_AT_FIRST))
                 continue
             told = (islice(facts, FACTS_IN_AN_EXAMPLE) for _ in range(FACTS_IN_A_LESSON))
             about_people = _TURNS_ABOUT_PEOPLE[number % len(_TURNS_ABOUT_PEOPLE)]
@@ -79,13 +81,14 @@ class Corpus:
         """Random numbers for one example alone."""
         return np.random.default_rng([self._seed, 5, lesson, slot])
 
-    def _judge(self, rng: np.random.Generator) -> Example:
+    def _judge(self, rng: np.random.Generator, *, served: bool = False) -> Example:
         history = 20 if rng.random() < 0.2 else int(rng.integers(2, 13))
         person = self._tastes.person(rng, history, CANDIDATES_IN_AN_EXAMPLE).among(self._keep)
         if not person.history.size or not person.candidates.size:
             return NOTHING
         context, true = self._disguised(rng, context_of(self.items, person))
-        return judge_example(context, person.liked, true_facts=true)
+        wording = SERVED if served else request(rng, self._facts.chance)
+        return judge_example(context, person.liked, true_facts=true, wording=wording)
 
     def _listwise(self, rng: np.random.Generator) -> Example:
         count = _list_length(rng)
@@ -94,7 +97,8 @@ class Corpus:
             return NOTHING
         context, true = self._disguised(rng, context_of(self.items, person))
         best = prompt.LABELS[int(person.liked.argmax())]
-        return Example(prompt.listwise(context), (Turn("", best),), true_facts=true)
+        asked = prompt.listwise(context, request(rng, self._facts.chance))
+        return Example(asked, (Turn("", best),), true_facts=true)
 
     def _generate(self, rng: np.random.Generator) -> Example:
         """Several lists for one history: their orders share the cost of its tokens."""
@@ -104,10 +108,11 @@ class Corpus:
         if not person.history.size or not person.candidates.size:
             return NOTHING
         context, true = self._disguised(rng, context_of(self.items, person))
-        turns, shared = [], ""
+        wording = request(rng, self._facts.chance)
+        turns, shared, mark = [], "", f"{wording.candidates}\n"
         for rows in np.array_split(np.arange(len(person.candidates)), min(lists, len(person.candidates))):
-            asked = prompt.generate(replace(context, candidates=tuple(context.candidates[row] for row in rows)))
-            shared, mark, question = asked.partition("Candidates:\n")
+            part = replace(context, candidates=tuple(context.candidates[row] for row in rows))
+            shared, _, question = prompt.generate(part, wording).rpartition(mark)
             turns.append(Turn(question, ranking_of(person.utility[rows])))
         return Example(shared + mark, tuple(turns), true_facts=true)
 
@@ -153,9 +158,11 @@ def context_of(items: Sequence[Item], person: Person) -> Context:
     return Context(_SOMEBODY, history, candidates)
 
 
-def judge_example(context: Context, liked: NDArray[np.bool_], *, true_facts: bool = False) -> Example:
+def judge_example(
+    context: Context, liked: NDArray[np.bool_], *, true_facts: bool = False, wording: Wording = SERVED
+) -> Example:
     """The yes/no question for every candidate of a context, with its answer."""
-    asked = prompt.judge(context)
+    asked = prompt.judge(context, wording)
     answers = (prompt.YES if yes else prompt.NO for yes in liked)
     turns = (Turn(text, answer, JUDGEMENT_WEIGHT) for text, answer in zip(asked.suffixes, answers, strict=True))
     return Example(asked.prefix, tuple(turns), true_facts)

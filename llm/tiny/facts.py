@@ -47,7 +47,8 @@ class Facts:
         self._left_out = frozenset(left_out)
         self._invented = InventedTitles(items, left_out)
         self._deck = np.repeat(np.arange(len(items)), [OFTENER if item.id in new else 1 for item in items])
-        self._chance = (*small_words(), *self._invented.lower_words())
+        self.chance = (*small_words(), *self._invented.lower_words())
+        """Words that may stand anywhere in a question and say nothing."""
         self._alike = Counter((item.year, item.genres) for item in items)
         self._shelves: dict[str, list[Item]] = defaultdict(list)
         for item in items:
@@ -79,13 +80,13 @@ class Facts:
         item, kind = self._items[row], rng.random()
         if not item.genres or item.year is None:
             return self._describe(rng, item)
-        if kind < 0.32:
+        if kind < 0.30:
             return self._fact(rng, questions.YEAR, item, str(item.year))
-        if kind < 0.64:
+        if kind < 0.60:
             return self._fact(rng, questions.GENRES, item, questions.genres_of(item))
-        if kind < 0.80 or (kind < 0.88 and self._alike[item.year, item.genres] > ALIKE):
+        if kind < 0.76 or (kind < 0.84 and self._alike[item.year, item.genres] > ALIKE):
             return self._fact(rng, questions.BOTH, item, questions.facts_of(item))
-        if kind < 0.88:
+        if kind < 0.84:
             asked = word(rng, questions.BY_FACTS).format(y=item.year, g=questions.genres_of(item))
             return Turn(asked, item.title, VAGUE_WEIGHT)
         return self._describe(rng, item) if kind < 0.96 else self._list(rng, item)
@@ -103,8 +104,8 @@ class Facts:
         return Turn(self._asked(rng, forms, item.title), answer, FACT_WEIGHT)
 
     def _describe(self, rng: np.random.Generator, item: Item) -> Turn:
-        return Turn(self._asked(rng, questions.DESCRIPTION, item.title), questions.description_of(item))
+        return Turn(self._asked(rng, questions.DESCRIPTION, item.title), questions.description_of(item), FACT_WEIGHT)
 
     def _asked(self, rng: np.random.Generator, forms: Forms, title: str) -> str:
         """A question about a title, true or invented, in some wording with chance words among its own."""
-        return questions.about(strewn(rng, word(rng, forms), self._chance), title)
+        return questions.about(strewn(rng, word(rng, forms), self.chance), title)

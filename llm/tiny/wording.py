@@ -104,6 +104,11 @@ def one(rng: np.random.Generator, texts: Sequence[str]) -> str:
     return texts[int(rng.integers(len(texts)))]
 
 
+def small_talk(rng: np.random.Generator) -> str:
+    """A sentence that has nothing to do with any question."""
+    return one(rng, _SMALL_TALK).format(**{slot: one(rng, words) for slot, words in _SLOTS.items()})
+
+
 def small_words() -> tuple[str, ...]:
     """Words of wordings and of small talk, in a fixed order, those that are said oftener more than once."""
     said = " ".join((*OPENINGS.seen, *CLOSINGS.seen, *REQUESTS, *_SMALL_TALK))
@@ -123,7 +128,7 @@ def _around(rng: np.random.Generator, forms: Forms, held_out: bool) -> str:
         return one(rng, forms.held_out)
     if rng.random() > _TALKED:
         return one(rng, forms.seen)
-    return one(rng, _SMALL_TALK).format(**{slot: one(rng, words) for slot, words in _SLOTS.items()})
+    return small_talk(rng)
 
 
 def _called(text: str, noun: str) -> str:
