@@ -29,7 +29,6 @@ from benchmarks.datasets import ml100k, published
 from db import files
 from db.records import Split
 from db.store import Store
-from pipelines import models
 from pipelines.cli.output import plain, progress, say
 from pipelines.config import checked_plan
 from pipelines.evaluate.data import read
@@ -116,7 +115,7 @@ def ml100k_lab(out: Path, asked: argparse.Namespace) -> Lab:
     data = read(store, "paper")
     plan = checked_plan({}, "the benchmark", scorer="packed")
     people = QUICK_PEOPLE if asked.quick else PEOPLE
-    reranker = None if asked.no_rerank else Reranker(plan, models.scorer(plan), data.items, people)
+    reranker = None if asked.no_rerank else Reranker.loaded(plan, data.items, people)
     return Lab(data, StoreKeeper(store, data.epoch), METHODS, progress, reranker, asked.weight)
 
 

@@ -138,12 +138,11 @@ def _write(page: Path, found: dict[str, Any]) -> None:
 def _reranker(data: "Data", scorer: str | None, model: str | None, people: int | None) -> "Reranker | None":
     if scorer in (None, "off"):
         return None
-    from pipelines import models
     from pipelines.config import checked_plan
     from pipelines.evaluate.rerank import Reranker
 
     plan = checked_plan({}, "the command line", scorer=scorer, model=model)
-    return Reranker(plan, models.scorer(plan), data.items, people)
+    return Reranker.loaded(plan, data.items, people)
 
 
 def told(found: dict[str, Any]) -> str:

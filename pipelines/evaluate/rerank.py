@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from db.records import Item, UserId
 from llm.rerank import rerank
 from llm.score.base import Scorer
-from pipelines import tune
+from pipelines import models, tune
 from pipelines.config import Plan
 from pipelines.evaluate.answers import Answers, cut
 from pipelines.evaluate.guard import Guard
@@ -30,8 +30,18 @@ class Reranker:
     plan: Plan
     scorer: Scorer
     items: Sequence[Item]
+    fingerprint: str
+    """Of the language model's weights: another model under the same name orders lists otherwise."""
     people: int | None = None
     """At most so many people are re-ranked, the same ones under every method; None: all of them."""
+
+    @classmethod
+    def loaded(cls, plan: Plan, items: Sequence[Item], people: int | None = None) -> Self:
+        """With the language model that the plan names."""
+        from llm.model import load
+
+        model = load(plan.model, device=plan.device)
+        return cls(plan, models.judging(plan.scorer, model), items, model.fingerprint, people)
 
     def weight(self, model: Backbone, questions: HeldOut, guard: Guard, progress: Progress) -> dict[str, Any]:
         """The weight that warm validation people choose for this backbone, and what it was chosen from."""

@@ -20,7 +20,11 @@ FILE = "weight.json"
 def told(reranker: Reranker) -> dict[str, Any]:
     """What determines re-ranked lists, but for the weight."""
     names = ("scorer", "model", "length", "candidates", "max_shift", "seed")
-    return {**{name: getattr(reranker.plan, name) for name in names}, "people": reranker.people}
+    return {
+        **{name: getattr(reranker.plan, name) for name in names},
+        "people": reranker.people,
+        "fingerprint": reranker.fingerprint,
+    }
 
 
 def chosen(
@@ -28,7 +32,8 @@ def chosen(
 ) -> dict[str, Any]:
     """The same with the weight. Raises LetheError where it was chosen for other settings of the re-ranker."""
     about = told(reranker)
-    name = f"weight-{fitting.backbone}-{data.split.id}-{reranker.plan.scorer}" + ("-quick" if quick else "")
+    model = f"{reranker.plan.scorer}-{reranker.fingerprint[:12]}"
+    name = f"weight-{fitting.backbone}-{data.split.id}-{model}" + ("-quick" if quick else "")
     folder = keeper.find(name)
     if folder is None:
         document = {**about, **_choose(reranker, data, fitting, progress)}

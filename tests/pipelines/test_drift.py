@@ -15,7 +15,7 @@ from db.errors import LetheError
 from db.log import SPLITS
 from db.records import Split
 from llm.prompt import JSON_ONLY, NO, SERVED, YES, Wording
-from llm.tiny import questions
+from llm.tiny import questions, requests
 from llm.tiny.corpus import Corpus
 from llm.tiny.items import read_items
 from pipelines import models
@@ -84,6 +84,10 @@ def test_no_paraphrase_aside_or_talk_is_in_the_corpus_of_lethe_tiny():
     forms = [form for form in vars(questions).values() if isinstance(form, questions.Forms)]
     known = {wording for form in forms for wording in (*form.seen, *form.held_out)} | every_wording()
     assert not sentences & known
+    drawn = {text.casefold() for text in requests.sentences()}
+    names = ("liked", "profile", "note", "judge", "candidate", "candidates", "best", "order")
+    words = [getattr(one, name) for one in PARAPHRASES.values() for name in names]
+    assert not [text for text in words if text.casefold().removesuffix(f" {JSON_ONLY}") in drawn]
 
 
 def test_disturbed_sentences_differ_spare_the_form_of_the_answer_and_follow_the_seed():

@@ -1,5 +1,7 @@
 """With the re-ranker: the same lists in another order, fallbacks counted, prompts checked."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -37,7 +39,7 @@ class Backwards:
 
 
 def reranker(people=None, **more):
-    return Reranker(Plan(candidates=10, tuning_people=10, chunk=16, **more), Backwards(), ITEMS, people)
+    return Reranker(Plan(candidates=10, tuning_people=10, chunk=16, **more), Backwards(), ITEMS, "backwards", people)
 
 
 def rows(cell, view):
@@ -84,6 +86,9 @@ def test_the_weight_is_chosen_once_on_validation_rows_and_is_part_of_the_key(tmp
     assert asked == 10
     assert plan(lab, grid())[0][0] == first
     assert len(lab.reranker.scorer.seen) == asked
+    other = lab_of(tmp_path, DATA, reranker=replace(reranker(), fingerprint="another model of the same name"))
+    assert plan(other, grid())[0][0].key != first.key
+    assert len(other.reranker.scorer.seen) == 10, "its weight is chosen anew"
     forced = lab_of(tmp_path, DATA, reranker=reranker(), weight=0.3)
     assert plan(forced, grid())[0][0].key != first.key
     assert plan(lab_of(tmp_path, DATA), grid())[0][0].rerank is None
