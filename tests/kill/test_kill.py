@@ -14,14 +14,14 @@ from tests.kill.cases import CASES, Case
 from tests.kill.world import Ended, World, surroundings
 
 SPREAD = {
-    "ingest into a new root": 4,
+    "ingest into a new root": 3,
     "ingest into a root in use": 2,
-    "forget": 4,
-    "forget a concept": 2,
-    "erase": 9,
-    "erase of shards": 2,
-    "reduce": 3,
-    "recommend": 5,
+    "forget": 3,
+    "forget a concept": 1,
+    "erase": 6,
+    "erase of shards": 1,
+    "reduce": 2,
+    "recommend": 4,
 }
 """Kills of each command in an ordinary run."""
 TIMED = 6
