@@ -195,11 +195,22 @@ class BPR(bpr.BPR):  # type: ignore[misc]
 
 
 class LightGCN(lightgcn.LightGCN):  # type: ignore[misc]
-    """RecBole's LightGCN (He et al. 2020) with a CSR adjacency; loss and initialisation are RecBole's.
+    """RecBole's LightGCN (He et al. 2020) with a CSR adjacency; initialisation and the value of the loss are RecBole's.
 
     Upstream fills a dictionary of keys to build the same matrix, by way of `dok_matrix._update`, which scipy
-    dropped; and it multiplies in COO form, whose backward pass sorts the matrix anew at every step.
+    dropped; and it multiplies in COO form, whose backward pass sorts the matrix anew at every step. Its penalty gathers
+    every row of a batch and scatters the gradient back: here rows are counted instead.
     """
+
+    def calculate_loss(self, interaction: Interaction) -> Tensor:
+        """BPR of the propagated vectors, and the norms of the batch's rows of layer 0 over the batch's size."""
+        user, positive, negative = (interaction[name] for name in (USER, ITEM, NEGATIVE))
+        users, items = self.forward()
+        margins = torch.mul(users[user], items[positive] - items[negative]).sum(dim=1)
+        loss: Tensor = self.mf_loss(margins, torch.zeros_like(margins))
+        rows = ((self.user_embedding, user), (self.item_embedding, positive), (self.item_embedding, negative))
+        penalty = torch.stack([_norm_of_rows(table.weight, taken) for table, taken in rows]).sum()
+        return loss.add(penalty, alpha=self.reg_weight / len(user))
 
     def get_norm_adj_mat(self) -> Tensor:
         """The normalised adjacency; equal to upstream's within float32 rounding."""
@@ -228,6 +239,13 @@ MODELS: dict[str, type[BPR] | type[LightGCN]] = {"bpr": BPR, "lightgcn": LightGC
 LIGHTGCN_SETTINGS = TrainSettings("lightgcn", epochs=80, learning_rate=5e-3, layers=2, regularisation=1e-5)
 
 BPR_SETTINGS = TrainSettings("bpr", epochs=60, learning_rate=2e-3)
+
+
+def _norm_of_rows(table: Tensor, taken: Tensor) -> Tensor:
+    """The Frobenius norm of `table[taken]`, for rows taken more than once too."""
+    often = torch.bincount(taken, minlength=len(table)).to(table.dtype)
+    norm: Tensor = torch.linalg.vector_norm(table * often.sqrt()[:, None])
+    return norm
 
 
 def _array(tensor: Tensor) -> FloatArray:
@@ -295,3 +313,9 @@ class _Trainer(Trainer):  # type: ignore[misc]
         self.clip_grad_norm = config["clip_grad_norm"]
         self.enable_amp = self.enable_scaler = self.gpu_available = False
         self.optimizer = self._build_optimizer()
+
+    def _build_optimizer(self, **kwargs: Any) -> torch.optim.Adam:
+        """RecBole's Adam, in one pass over each table instead of a dozen."""
+        return torch.optim.Adam(
+            self.model.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
+        )

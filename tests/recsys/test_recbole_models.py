@@ -7,12 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from recbole.model.general_recommender.lightgcn import LightGCN as Upstream
 
 from db.errors import LetheError
 from db.records import Split
 from recsys.heldout import held_out, served
+from recsys.negatives import NegativeSampler
 from recsys.popularity import PopularityFitter
-from recsys.recbole_models import BPR_SETTINGS, LIGHTGCN_SETTINGS, RecBoleFitter, TrainSettings
+from recsys.recbole_models import (
+    BPR_SETTINGS,
+    LIGHTGCN_SETTINGS,
+    LightGCN,
+    RecBoleFitter,
+    TrainSettings,
+    _Batches,
+    _config,
+    _LogDataset,
+)
 from tests.contracts.backbone import ITEMS, USERS, BackboneContract
 from tests.recsys.toy import camps, log_of
 
@@ -39,6 +50,24 @@ class TestLightGCN(BackboneContract):
     @pytest.fixture(scope="class")
     def fitted(self):
         return fit(LIGHTGCN).backbone
+
+
+def test_lightgcns_loss_and_gradients_are_recboles():
+    """Rows taken more than once count as often in the penalty, which weighs much here."""
+    log = camps(USERS, ITEMS)
+    settings = replace(LIGHTGCN, regularisation=0.5, batch=len(log))
+    config = _config(settings, 1, torch.device("cpu"))
+    dataset = _LogDataset(config, log)
+    model = LightGCN(config, dataset)
+    (batch,) = _Batches(dataset.inter_feat, NegativeSampler(log, 1), settings.batch, 1)
+    found = []
+    for loss_of in (LightGCN.calculate_loss, Upstream.calculate_loss):
+        model.zero_grad()
+        loss = loss_of(model, batch)
+        loss.backward()
+        found.append((loss.detach().sum(), *(table.grad.clone() for table in model.parameters())))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize("settings", [BPR, LIGHTGCN], ids=lambda s: s.model)
