@@ -140,6 +140,12 @@ def record_source(unit: Unit, source: dict[str, object]) -> None:
     unit.connection.execute(sources.insert(), source)
 
 
+def read_sources(unit: Unit) -> list[dict[str, object]]:
+    """What was ingested, oldest first: kind, name, sha256 and at."""
+    rows = unit.connection.execute(select(sources).order_by(sources.c.id))
+    return [{"kind": row.kind, "name": row.name, "sha256": row.sha256, "at": row.at} for row in rows]
+
+
 def _item_row(item: Item) -> dict[str, object]:
     values = {"item_id": item.id, "title": item.title, "year": item.year, "genres": list(item.genres)}
     return {**values, "description": item.description}

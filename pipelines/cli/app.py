@@ -18,6 +18,7 @@ from pipelines.cli import (
     ingest,
     localise,
     recommend,
+    report,
     restore,
     status,
     train,
@@ -35,6 +36,7 @@ COMMANDS: dict[str, typer.Typer | Callable[..., None]] = {
     "evaluate": evaluate.app,
     "drift": drift.drift,
     "localise": localise.localise,
+    "report": report.report,
     "doctor": doctor.doctor,
     "demo": demo.demo,
 }

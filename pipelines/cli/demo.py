@@ -54,9 +54,12 @@ def demo(
     certificate: Annotated[Path, typer.Option(help="Where the subject's certificate goes.")] = Path(
         "demo-certificate.json"
     ),
+    page: Annotated[Path, typer.Option("--report", help="Where the page about all of it goes.")] = Path(
+        "demo-report.html"
+    ),
     root: Root = DEMO_ROOT,
 ) -> None:
-    """Ingest ml-100k, train, recommend for everybody, forget a person, erase, verify: about five minutes on two cores.
+    """Ingest ml-100k, train, recommend for all, forget a person, erase, verify, report: about five minutes on two cores.
 
     \b
     Example:
@@ -85,7 +88,9 @@ def demo(
     request = json.loads(certificate.read_text(encoding="utf-8"))["certificates"][0]["request"]
     story.run("verify", request, "--certificate", str(certificate), title="Check it again, from what is on disk now")
     story.run("status", title="Where everything stands")
+    story.run("report", "--out", str(page), title="One page of what was forgotten, and what shows it")
     print("\n── Report\n" + _report(story))
+    print(f"the page: {page.resolve()}")
 
 
 def _report(story: Story) -> str:

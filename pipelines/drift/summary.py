@@ -11,7 +11,8 @@ from pipelines.drift import cells
 from pipelines.drift.figures import LISTS, WORDS, Floats, agreement, by_person, intervals, share, told
 from pipelines.drift.instances import PERTURBED, Kind
 from pipelines.drift.run import Lab, Outcome, Wish
-from pipelines.drift.spec import BASE, FREE
+from pipelines.drift.spec import BASE, FREE, Spec
+from pipelines.evaluate.keep import Keeper
 
 P = 0.9
 """Of rank-biased overlap: the first ten places weigh 86%."""
@@ -33,10 +34,15 @@ class Rows:
 
 def read(lab: Lab, wish: Wish, outcome: Outcome, *, p: float = P) -> list[Rows]:
     """Every scorer on every model of which the answers as served are kept."""
+    return kept_rows(lab.keeper, wish.scorers, outcome.specs, p=p)
+
+
+def kept_rows(keeper: Keeper, scorers: Sequence[str], specs: Sequence[Spec], *, p: float = P) -> list[Rows]:
+    """The same of specs alone."""
     found = []
-    for scorer in wish.scorers:
-        for state in dict.fromkeys(spec.state for spec in outcome.specs):
-            own = {s.kind: cells.load(lab.keeper, s) for s in outcome.specs if (s.scorer, s.state) == (scorer, state)}
+    for scorer in scorers:
+        for state in dict.fromkeys(spec.state for spec in specs):
+            own = {s.kind: cells.load(keeper, s) for s in specs if (s.scorer, s.state) == (scorer, state)}
             kept = {kind: rows for kind, rows in own.items() if rows is not None}
             served = kept.get(Kind.SERVED)
             if served is not None and scorer != FREE:
@@ -69,8 +75,13 @@ def summarise(lab: Lab, wish: Wish, outcome: Outcome, found: Sequence[Rows], *, 
         "quick": wish.quick,
         "cells": {"finished": done.measured + done.skipped, "measured_now": done.measured, "left": done.left},
         "failed": [{"cell": name, "error": error} for name, error in done.failed],
-        "tables": [_scorer(name, [one for one in found if one.scorer == name], over) for name in wish.scorers],
+        "tables": tables(wish.scorers, found, over),
     }
+
+
+def tables(scorers: Sequence[str], found: Sequence[Rows], over: "Over") -> list[dict[str, Any]]:
+    """One for each scorer."""
+    return [_scorer(name, [one for one in found if one.scorer == name], over) for name in scorers]
 
 
 @dataclass(frozen=True, slots=True)

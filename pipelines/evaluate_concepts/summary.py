@@ -41,18 +41,25 @@ def _kept(lab: Lab, outcome: Outcome, name: str) -> list[Kept]:
 def _concept(lab: Lab, grid: Grid, name: str, kept: Sequence[Kept]) -> dict[str, Any]:
     about = lab.subject(name, grid)
     oracle = lab.oracle(name)
+    return {
+        "name": name,
+        "kind": about.concept.kind.value,
+        "titles": [item.title for item in about.concept.items],
+        "oracle": oracle.fingerprint if oracle else None,
+        "asked": {kind.value: len(probes) for kind, probes in about.asked.probes.items() if probes},
+        **of_cells(kept),
+    }
+
+
+def of_cells(kept: Sequence[Kept]) -> dict[str, Any]:
+    """What finished cells of one concept tell by themselves: `telling`, `rows` and `answers`."""
     base, fork = (_pooled(_of(kept, who)) for who in (BASE, ORACLE))
     rows = [_row(kept, label, base, fork) for label in dict.fromkeys(cell.label for cell in kept)]
     rows = attacked.with_comebacks(_with_latency(rows))
     theirs = next((row for row in rows if row["method"] == ORACLE), None)
     cells = compare(base, fork or base, fork) if base else {}
     return {
-        "name": name,
-        "kind": about.concept.kind.value,
-        "titles": [item.title for item in about.concept.items],
-        "oracle": oracle.fingerprint if oracle else None,
         "telling": sorted(telling_families(cells)),
-        "asked": {kind.value: len(probes) for kind, probes in about.asked.probes.items() if probes},
         "rows": [{**row, "goals": [] if row["method"] == BASE else goals.of_row(row, theirs)} for row in rows],
         "answers": list(_answers(kept)),
     }

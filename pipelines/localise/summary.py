@@ -39,8 +39,13 @@ def summarise(lab: Lab, wish: Wish, outcome: Outcome, kept: Kept) -> dict[str, A
         "quick": wish.quick,
         "cells": {"finished": done.measured + done.skipped, "measured_now": done.measured, "left": done.left},
         "failed": [{"cell": name, "error": error} for name, error in done.failed],
-        "models": [_model(state, kept) for state in dict.fromkeys(spec.state for spec, _ in kept)],
+        "models": models(kept),
     }
+
+
+def models(kept: Kept) -> list[dict[str, Any]]:
+    """What finished parts tell of each model."""
+    return [_model(state, kept) for state in dict.fromkeys(spec.state for spec, _ in kept)]
 
 
 def _model(state: str, kept: Kept) -> dict[str, Any]:

@@ -1,0 +1,72 @@
+"""The Markdown that the pages of single measurements are made of, as markup: headings, tables, lists and pictures."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from pipelines.evaluate.page import BEGIN
+from pipelines.report.markup import Html, details, join, listed, table, tag, text
+
+LEGEND = "How to read it"
+"""A heading whose points open on demand."""
+
+_SKIPPED = ("Reading",)
+"""Headings of what a person writes on a page of its own."""
+
+_DEEPEST = 6
+
+
+def rendered(page: str, figures: Mapping[str, Html], *, deeper: int) -> Html:
+    """A page as markup, its headings so many levels deeper, without its title. Pictures are taken by their file's stem.
+
+    Everything but the Markdown itself is escaped.
+    """
+    return join(_blocks(page.split("\n\n"), figures, deeper))
+
+
+def _blocks(blocks: list[str], figures: Mapping[str, Html], deeper: int) -> Iterator[Html]:
+    caption, legend = "", list[Html]()
+    for place, block in enumerate(blocks):
+        if legend and block.startswith("#"):
+            yield details(LEGEND, *legend)
+            legend = []
+        if block.startswith("#"):
+            level, _, title = block.partition(" ")
+            if len(level) > 1 and title != LEGEND and title not in _SKIPPED:
+                yield tag(f"h{min(len(level) + deeper, _DEEPEST)}", _inline(title))
+            legend = [Html("")] if title == LEGEND else legend
+        elif block.startswith("|"):
+            yield _table(block, caption or "figures")
+        elif block.startswith("!["):
+            yield from (figures[stem] for stem in re.findall(r"/([^/]+)\.svg\)", block) if stem in figures)
+        elif block.startswith(BEGIN):
+            continue
+        elif legend:
+            legend.append(_points(block))
+        elif block.startswith("**") and place + 1 < len(blocks) and blocks[place + 1].startswith("|"):
+            caption = block
+        else:
+            yield _points(block) if block.startswith("- ") else tag("p", _inline(block))
+    if legend:
+        yield details(LEGEND, *legend)
+
+
+def _points(block: str) -> Html:
+    return listed(_inline(" ".join(one.split())) for one in re.split(r"^- ", block, flags=re.MULTILINE) if one.strip())
+
+
+def _table(block: str, caption: str) -> Html:
+    lines = [_cells(line) for line in block.splitlines()]
+    return table(
+        [_inline(one) for one in lines[0]], [[_inline(c) for c in line] for line in lines[2:]], _inline(caption)
+    )
+
+
+def _cells(line: str) -> list[str]:
+    """Between unescaped bars."""
+    return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def _inline(line: str) -> Html:
+    """Bold and code, after everything was escaped."""
+    told = re.sub(r"`([^`]+)`", r"<code>\1</code>", text(line))
+    return Html(re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", told))

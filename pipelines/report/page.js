@@ -1,0 +1,40 @@
+"use strict";
+// Draws the plots that can be pointed at: each when it comes near the window, all of them before the page is printed.
+(function () {
+  const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d", "toImage"] };
+  const PRINTED = 680;
+  const places = Array.from(document.querySelectorAll("[data-plot]"));
+  const drawn = new Set();
+
+  function layoutOf(own) {
+    const ground = { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: false };
+    const room = { margin: { l: 70, r: 20, t: 12, b: 60 }, legend: { orientation: "h", y: -0.2, yanchor: "top" } };
+    return Object.assign({ font: { family: "inherit", size: 12 }, hovermode: "closest" }, ground, room, own);
+  }
+
+  function draw(place) {
+    if (drawn.has(place)) return;
+    drawn.add(place);
+    const spec = JSON.parse(place.nextElementSibling.textContent);
+    Plotly.newPlot(place, spec.data, layoutOf(spec.layout), CONFIG);
+  }
+
+  if ("IntersectionObserver" in window) {
+    const watch = new IntersectionObserver(function (entries) {
+      entries.filter((entry) => entry.isIntersecting).forEach(function (entry) {
+        watch.unobserve(entry.target);
+        draw(entry.target);
+      });
+    }, { rootMargin: "600px" });
+    places.forEach((place) => watch.observe(place));
+  } else {
+    places.forEach(draw);
+  }
+  window.addEventListener("beforeprint", function () {
+    places.forEach(draw);
+    places.forEach((place) => Plotly.relayout(place, { width: PRINTED }));
+  });
+  window.addEventListener("afterprint", function () {
+    places.forEach((place) => Plotly.relayout(place, { width: null, autosize: true }));
+  });
+})();
