@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from db.errors import LetheError
 from pipelines.cli import (
+    compare,
     demo,
     doctor,
     drift,
@@ -34,6 +35,7 @@ COMMANDS: dict[str, typer.Typer | Callable[..., None]] = {
     "status": status.status,
     "verify": erase.verify,
     "evaluate": evaluate.app,
+    "compare": compare.compare,
     "drift": drift.drift,
     "localise": localise.localise,
     "report": report.report,

@@ -1,0 +1,184 @@
+"""Runs arms by surfaces by concepts by seeds; what is kept is never measured again, and arms share what they share."""
+
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from db.errors import LetheError
+from pipelines.compare import cells
+from pipelines.compare.arms import Arm
+from pipelines.compare.case import Case, Embed, Make
+from pipelines.compare.spec import Scope, Spec
+from pipelines.compare.surfaces import SURFACES, Surface
+from pipelines.compare.world import World
+from pipelines.evaluate.methods import VECTORS
+from pipelines.evaluate.run import machine
+from pipelines.evaluate.tasks import Done, Task, work
+from pipelines.evaluate_concepts.grid import Grid
+from pipelines.evaluate_concepts.run import Lab as Concepts
+from pipelines.evaluate_concepts.spec import Part
+from pipelines.evaluate_concepts.spec import Spec as Fit
+from unlearning.concept.base import Forgetting, Progress
+from unlearning.concept.evaluate import Fork
+from unlearning.concept.methods import make
+from unlearning.concept.settings import ConceptSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be measured."""
+
+    arms: tuple[Arm, ...]
+    surfaces: tuple[str, ...] = tuple(SURFACES)
+    seeds: int = 3
+    """Of whatever is trained; what is not is measured once."""
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.surfaces if name not in SURFACES]
+        if unknown:
+            raise LetheError(f"surface {unknown[0]!r} is unknown: choose among {', '.join(SURFACES)}")
+        if self.seeds < 1:
+            raise LetheError(f"{self.seeds} seeds: give 1 or more")
+
+
+@dataclass(slots=True)
+class Lab:
+    """What all cells of a run share: the concepts with models and oracles, and the people with their search."""
+
+    concepts: Concepts
+    grid: Grid
+    """Names of the concepts, and how much is asked of them."""
+    world: World
+    make: Make
+    embed: Embed
+    run: str = field(default_factory=lambda: secrets.token_hex(6))
+    held: dict[tuple[object, ...], Case] = field(default_factory=dict)
+    """The last case: its lists serve several surfaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One line of a table: an arm at a surface, with the cells of its seeds; none where an oracle is missing."""
+
+    concept: str
+    scope: Scope
+    surface: Surface
+    arm: Arm
+    specs: tuple[Spec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Every line, and how far the run came."""
+
+    planned: tuple[Planned, ...]
+    done: Done
+
+
+def run(lab: Lab, wish: Wish, *, minutes: float | None = None) -> Outcome:
+    """Measure every cell that is not kept yet. With `minutes`, none is begun that would likely end later."""
+    until = None if minutes is None else time.monotonic() + minutes * 60
+    check(lab.grid.concepts, lab.concepts.oracles)
+    planned = tuple(plan(lab, wish))
+    tasks = {spec.name: _task(lab, one, spec) for one, spec in sorted(_each(planned), key=_order)}
+    return Outcome(planned, work(list(tasks.values()), lab.concepts.keeper, lab.concepts.bars, until=until))
+
+
+def check(concepts: tuple[str, ...], oracles: Mapping[str, Path]) -> None:
+    """Raises LetheError for an oracle of a concept that is not measured."""
+    unknown = sorted(oracles.keys() - set(concepts))
+    if unknown:
+        raise LetheError(f"an oracle of {unknown[0]!r}, which is not measured: add --concept {unknown[0]!r}")
+
+
+def plan(lab: Lab, wish: Wish) -> Iterator[Planned]:
+    """Every line of every table, in order."""
+    for concept in lab.grid.concepts:
+        lab.world.crowd(lab.concepts.subject(concept, lab.grid).concept)
+        for surface in (SURFACES[name] for name in wish.surfaces):
+            for scope in surface.scopes:
+                for arm in wish.arms:
+                    specs = tuple(_specs(lab, wish, (concept, scope, surface), arm.read(surface.reads)))
+                    yield Planned(concept, scope, surface, arm, specs)
+
+
+def _specs(lab: Lab, wish: Wish, where: tuple[str, Scope, Surface], arm: Arm) -> Iterator[Spec]:
+    concept, scope, surface = where
+    subject, oracle = lab.concepts.subject(concept, lab.grid), lab.concepts.oracle(concept)
+    if arm.fork and oracle is None:
+        if not surface.settled:
+            return
+        arm = replace(arm, fork=False)
+    base = oracle if arm.fork and oracle is not None else lab.concepts.model
+    varies = arm.fitted or (surface.lists and "erases" in surface.reads and lab.world.fitting.backbone in VECTORS)
+    for seed in range(wish.seeds if varies else 1):
+        yield Spec(
+            concept=subject.slug,
+            subject=subject.digest,
+            surface=surface.name,
+            scope=scope,
+            arm=arm,
+            model=base.fingerprint if surface.models else "",
+            settings=asdict(lab.concepts.settings) if arm.fitted else {},
+            lists=lab.world.digest if surface.lists else "",
+            seed=seed,
+        )
+
+
+def _each(planned: tuple[Planned, ...]) -> Iterator[tuple[Planned, Spec]]:
+    return ((one, spec) for one in planned for spec in one.specs)
+
+
+def _order(pair: tuple[Planned, Spec]) -> tuple[object, ...]:
+    """One seed of everything first; what reads the same model, and then the same lists, comes together."""
+    one, spec = pair
+    arm = spec.arm
+    return spec.seed, one.concept, arm.fitted, arm.method, arm.fork, arm.hides, arm.erases, spec.scope, spec.lists
+
+
+def _task(lab: Lab, one: Planned, spec: Spec) -> Task:
+    def _do(bar: Progress) -> None:
+        case, facts = _case(lab, one, spec, bar)
+        started = time.perf_counter()
+        found = one.surface.measure(case)
+        facts = {**facts, "seconds": time.perf_counter() - started}
+        cells.keep(lab.concepts.keeper, spec, found, facts, run=lab.run, machine=machine())
+
+    whose = "" if one.scope is Scope.EVERYBODY else f", {one.scope}"
+    label = f"{one.concept}: {one.surface.name}{whose}, {one.arm.name} seed {spec.seed}"
+    return Task(spec.name, f"{one.concept} {one.surface.name} {spec.arm.method}", label, _do)
+
+
+def _case(lab: Lab, one: Planned, spec: Spec, bar: Progress) -> tuple[Case, dict[str, float]]:
+    key = (one.concept, spec.scope, spec.arm, spec.seed)
+    forgetting, facts = _forgetting(lab, one.concept, spec, bar)
+    if key not in lab.held:
+        lab.held.clear()
+        oracle = lab.concepts.oracle(one.concept) if spec.arm.fork else None
+        lab.held[key] = Case(
+            arm=spec.arm,
+            scope=spec.scope,
+            subject=lab.concepts.subject(one.concept, lab.grid),
+            world=lab.world,
+            plain=lab.concepts.model,
+            base=oracle or lab.concepts.model,
+            forgetting=forgetting,
+            make=lab.make,
+            embed=lab.embed,
+            seed=spec.seed,
+        )
+    return lab.held[key], facts
+
+
+def _forgetting(lab: Lab, concept: str, spec: Spec, bar: Progress) -> tuple[Forgetting, dict[str, float]]:
+    """What the arm applies to its language model; a fit serves every surface that reads it."""
+    model, oracle = lab.concepts.model, lab.concepts.oracle(concept)
+    if not spec.arm.method:
+        return Fork(oracle if spec.arm.fork and oracle is not None else model), {}
+    fit = Fit(Part.EXAMINED, model.fingerprint, spec.concept, spec.subject, spec.arm.method, spec.settings, spec.seed)
+    method = make(spec.arm.method, ConceptSettings(**spec.settings))
+    lesson = lab.concepts.subject(concept, lab.grid).lesson
+    fitted = lab.concepts.fits.fitted(fit, method, model, lesson, bar)
+    return fitted.forgetting, {"fit_seconds": fitted.seconds}

@@ -1,0 +1,103 @@
+"""The tables of concepts: one for each surface, one row an arm, from finished cells alone."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from pipelines.compare.arms import NONE, ORACLE, Arm
+from pipelines.compare.cells import load
+from pipelines.compare.rows import NO_ORACLE, NOT_MEASURED, Row, absent, mean, of_cell
+from pipelines.compare.run import Lab, Outcome, Planned
+from pipelines.compare.spec import Spec
+from pipelines.compare.surfaces import Surface
+from pipelines.evaluate.tasks import Done
+from unlearning.concept.cells import Sample, cell
+
+
+def summarise(
+    lab: Lab, outcome: Outcome, arms: Sequence[Arm], data: Sequence[Row] = (), also: Done | None = None
+) -> dict[str, Any]:
+    """Everything that a run found, as one JSON document; `data` and `also` are what came of people's requests."""
+    model, world = lab.concepts.model, lab.world
+    every = [outcome.done, *([also] if also else [])]
+    return {
+        "model": {"name": model.name, "fingerprint": model.fingerprint},
+        "split": {"name": world.data.split.name, "id": world.data.split.id},
+        "backbone": world.fitting.backbone,
+        "lists": asdict(world.how),
+        "items": len(world.data.items),
+        "quick": lab.grid.quick,
+        "arms": [asdict(arm) for arm in arms],
+        "cells": {
+            "finished": sum(done.measured + done.skipped for done in every),
+            "measured_now": sum(done.measured for done in every),
+            "left": sum(done.left for done in every),
+        },
+        "failed": [{"cell": name, "error": error} for done in every for name, error in done.failed],
+        "concepts": [_concept(lab, outcome, name) for name in lab.grid.concepts],
+        "data": list(data),
+    }
+
+
+def _concept(lab: Lab, outcome: Outcome, name: str) -> Row:
+    about, oracle = lab.concepts.subject(name, lab.grid).concept, lab.concepts.oracle(name)
+    crowd = lab.world.crowd(about)
+    tables: dict[tuple[str, str], list[Planned]] = {}
+    for one in (one for one in outcome.planned if one.concept == name):
+        tables.setdefault((one.surface.name, one.scope.value), []).append(one)
+    return {
+        "name": name,
+        "kind": about.kind.value,
+        "titles": [item.title for item in about.items],
+        "oracle": oracle.fingerprint if oracle else None,
+        "people": len(crowd.rows),
+        "asking": int(crowd.asks.sum()),
+        "surfaces": [_table(lab, lines) for lines in tables.values()],
+    }
+
+
+def _table(lab: Lab, lines: Sequence[Planned]) -> Row:
+    surface, scope = lines[0].surface, lines[0].scope
+    found = {one.arm.name: [kept for spec in one.specs if (kept := _load(lab, spec))] for one in lines}
+    base, oracle = mean(found[NONE]), mean(found[ORACLE])
+    twins = _twins(lines)
+    rows = []
+    for one in lines:
+        own = mean(found[one.arm.name])
+        if own is None or base is None:
+            rows.append(absent(one.arm.name, NOT_MEASURED if one.specs else NO_ORACLE))
+        else:
+            told = of_cell(
+                one.arm.name, cell(surface.name, base, own, oracle), kept=surface.kept, oracle=oracle is not None
+            )
+            rows.append({**told, **_seeds(found[one.arm.name]), "as": twins.get(one.arm.name)})
+    return {**_about(surface), "scope": scope.value, "rows": rows}
+
+
+def _about(surface: Surface) -> Row:
+    return {"surface": surface.name, "told": surface.told, "kept": surface.kept}
+
+
+def _load(lab: Lab, spec: Spec) -> Sample | None:
+    kept = load(lab.concepts.keeper, spec)
+    return None if kept is None else kept.sample
+
+
+def _seeds(samples: Sequence[Sample]) -> Row:
+    """How many trainings there are, their deviation, and how many questions each was asked."""
+    means = [one.mean for one in samples]
+    spread = float(np.std(means, ddof=1)) if len(means) > 1 else None
+    return {"seeds": len(means), "spread": spread, "asked": len(samples[0].values)}
+
+
+def _twins(lines: Sequence[Planned]) -> dict[str, str]:
+    """Arms whose cells are an earlier arm's, since the surface does not see in what they differ; and whose."""
+    first: dict[tuple[str, ...], str] = {}
+    found = {}
+    for one in lines:
+        names = tuple(spec.name for spec in one.specs)
+        if names and first.setdefault(names, one.arm.name) != one.arm.name:
+            found[one.arm.name] = first[names]
+    return found
