@@ -66,7 +66,7 @@ def arms(names: Sequence[str] = (), *, method: str = ADAPTER) -> tuple[Arm, ...]
     if unknown:
         raise LetheError(f"arm {unknown[0]!r} is unknown: choose among {', '.join(ARMS)}")
     loss, _, mask = method.rpartition("-")
-    if mask != "guided":
+    if mask != "guided" or not loss:
         raise LetheError(f"--method {method} is no guided adapter: give LOSS-guided, as in {ADAPTER}")
     own = [replace(arm, method=arm.method.replace("refusal-", f"{loss}-")) for arm in _ARMS]
     return tuple(arm for arm in own if not names or arm.name in (*names, NONE, ORACLE))

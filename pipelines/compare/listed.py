@@ -59,7 +59,7 @@ def others(case: Case) -> Sample:
     width = case.world.how.candidates
     now, then = (pad(case.rows(part), width) for part in (here, before))
     places = np.flatnonzero(~case.concerned)
-    return Sample(1 - rbo(now, then), tuple(map(str, places.tolist())))
+    return Sample((1 - rbo(now, then)).round(12), tuple(map(str, places.tolist())))
 
 
 def _exposed(case: Case, weight: float) -> Sample:

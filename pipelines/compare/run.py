@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from db.errors import LetheError
 from pipelines.compare import cells
@@ -93,36 +94,50 @@ def check(concepts: tuple[str, ...], oracles: Mapping[str, Path]) -> None:
         raise LetheError(f"an oracle of {unknown[0]!r}, which is not measured: add --concept {unknown[0]!r}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A concept with what the cells about it are keyed by, worked out once."""
+
+    name: str
+    slug: str
+    digest: str
+    lists: str
+    models: tuple[str, str | None]
+    """Fingerprints of the base and of the fork."""
+
+
 def plan(lab: Lab, wish: Wish) -> Iterator[Planned]:
     """Every line of every table, in order."""
-    for concept in lab.grid.concepts:
-        lab.world.crowd(lab.concepts.subject(concept, lab.grid).concept)
-        for surface in (SURFACES[name] for name in wish.surfaces):
+    lists = lab.world.digest
+    for name in lab.grid.concepts:
+        subject, oracle = lab.concepts.subject(name, lab.grid), lab.concepts.oracle(name)
+        lab.world.crowd(subject.concept)
+        models = (lab.concepts.model.fingerprint, oracle.fingerprint if oracle else None)
+        place = _Place(name, subject.slug, subject.digest, lists, models)
+        for surface in (SURFACES[one] for one in wish.surfaces):
             for scope in surface.scopes:
                 for arm in wish.arms:
-                    specs = tuple(_specs(lab, wish, (concept, scope, surface), arm.read(surface.reads)))
-                    yield Planned(concept, scope, surface, arm, specs)
+                    specs = tuple(_specs(lab, wish, place, (surface, scope), arm.read(surface.reads)))
+                    yield Planned(name, scope, surface, arm, specs)
 
 
-def _specs(lab: Lab, wish: Wish, where: tuple[str, Scope, Surface], arm: Arm) -> Iterator[Spec]:
-    concept, scope, surface = where
-    subject, oracle = lab.concepts.subject(concept, lab.grid), lab.concepts.oracle(concept)
-    if arm.fork and oracle is None:
+def _specs(lab: Lab, wish: Wish, place: _Place, where: tuple[Surface, Scope], arm: Arm) -> Iterator[Spec]:
+    (surface, scope), (base, fork) = where, place.models
+    if arm.fork and fork is None:
         if not surface.settled:
             return
         arm = replace(arm, fork=False)
-    base = oracle if arm.fork and oracle is not None else lab.concepts.model
     varies = arm.fitted or (surface.lists and "erases" in surface.reads and lab.world.fitting.backbone in VECTORS)
     for seed in range(wish.seeds if varies else 1):
         yield Spec(
-            concept=subject.slug,
-            subject=subject.digest,
+            concept=place.slug,
+            subject=place.digest,
             surface=surface.name,
             scope=scope,
             arm=arm,
-            model=base.fingerprint if surface.models else "",
+            model=(fork or base if arm.fork else base) if surface.models else "",
             settings=asdict(lab.concepts.settings) if arm.fitted else {},
-            lists=lab.world.digest if surface.lists else "",
+            lists=place.lists if surface.lists else "",
             seed=seed,
         )
 
@@ -143,12 +158,25 @@ def _task(lab: Lab, one: Planned, spec: Spec) -> Task:
         case, facts = _case(lab, one, spec, bar)
         started = time.perf_counter()
         found = one.surface.measure(case)
-        facts = {**facts, "seconds": time.perf_counter() - started}
-        cells.keep(lab.concepts.keeper, spec, found, facts, run=lab.run, machine=machine())
+        told = {**facts, "seconds": time.perf_counter() - started, "about": _about(lab, one.concept)}
+        cells.keep(lab.concepts.keeper, spec, found, told, run=lab.run, machine=machine())
 
     whose = "" if one.scope is Scope.EVERYBODY else f", {one.scope}"
     label = f"{one.concept}: {one.surface.name}{whose}, {one.arm.name} seed {spec.seed}"
     return Task(spec.name, f"{one.concept} {one.surface.name} {spec.arm.method}", label, _do)
+
+
+def _about(lab: Lab, concept: str) -> dict[str, Any]:
+    """What a reader of a cell alone could not know of the run: people, lists and whether it was a quick one."""
+    world, crowd = lab.world, lab.world.crowd(lab.concepts.subject(concept, lab.grid).concept)
+    return {
+        "split": {"name": world.data.split.name, "id": world.data.split.id},
+        "backbone": world.fitting.backbone,
+        "lists": asdict(world.how),
+        "people": len(crowd.rows),
+        "asking": int(crowd.asks.sum()),
+        "quick": lab.grid.quick,
+    }
 
 
 def _case(lab: Lab, one: Planned, spec: Spec, bar: Progress) -> tuple[Case, dict[str, float]]:

@@ -12,6 +12,7 @@ from pipelines.compare.rows import NO_ORACLE, NOT_MEASURED, Row, absent, mean, o
 from pipelines.compare.run import Lab, Outcome, Planned
 from pipelines.compare.spec import Spec
 from pipelines.compare.surfaces import Surface
+from pipelines.evaluate.keep import Keeper
 from pipelines.evaluate.tasks import Done
 from unlearning.concept.cells import Sample, cell
 
@@ -54,13 +55,14 @@ def _concept(lab: Lab, outcome: Outcome, name: str) -> Row:
         "oracle": oracle.fingerprint if oracle else None,
         "people": len(crowd.rows),
         "asking": int(crowd.asks.sum()),
-        "surfaces": [_table(lab, lines) for lines in tables.values()],
+        "surfaces": [table(lab.concepts.keeper, lines) for lines in tables.values()],
     }
 
 
-def _table(lab: Lab, lines: Sequence[Planned]) -> Row:
+def table(keeper: Keeper, lines: Sequence[Planned]) -> Row:
+    """One surface: a row for each line, from what is kept."""
     surface, scope = lines[0].surface, lines[0].scope
-    found = {one.arm.name: [kept for spec in one.specs if (kept := _load(lab, spec))] for one in lines}
+    found = {one.arm.name: [kept for spec in one.specs if (kept := _load(keeper, spec))] for one in lines}
     base, oracle = mean(found[NONE]), mean(found[ORACLE])
     twins = _twins(lines)
     rows = []
@@ -80,8 +82,8 @@ def _about(surface: Surface) -> Row:
     return {"surface": surface.name, "told": surface.told, "kept": surface.kept}
 
 
-def _load(lab: Lab, spec: Spec) -> Sample | None:
-    kept = load(lab.concepts.keeper, spec)
+def _load(keeper: Keeper, spec: Spec) -> Sample | None:
+    kept = load(keeper, spec)
     return None if kept is None else kept.sample
 
 
