@@ -33,6 +33,10 @@ def drift(
     unseen: Annotated[bool, typer.Option("--unseen", help="Invented titles: a catalogue never met.")] = False,
     draws: Annotated[int | None, typer.Option("--draws", min=1, help="Of orders, typos and the like (3).")] = None,
     p: Annotated[float, typer.Option("--p", help="Of rank-biased overlap, between 0 and 1.")] = 0.9,
+    weight: Annotated[
+        float,
+        typer.Option("--weight", min=0, max=1, help="The model's share of each list; below 1 the backbone's too."),
+    ] = 1.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of who is drawn, and of all else that is.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="Few users and candidates; figures are no results.")] = False,
     minutes: Annotated[float | None, typer.Option("--minutes", min=0, help="Begin no cell that ends later.")] = None,
@@ -45,12 +49,14 @@ def drift(
     The same requests in ten paraphrases, with typos, synonyms, words out of place, distractors, earlier turns, and with
     the candidates in another order; every list beside the one as served, for each scorer, on the base and without each
     concept that everybody's model forgot. Every cell is kept when it is finished; the same command run again goes on
-    where it ended and works all figures out anew from what is kept. Exit status 75: cells are left.
+    where it ended and works all figures out anew from what is kept, at whatever --weight. Exit status 75: cells are
+    left.
 
     \b
     Examples:
       lethe drift --quick
       lethe drift --scorer packed --users 50 --out drift
+      lethe drift --scorer packed --weight 0.3
       lethe drift --scorer packed --scorer free --split temporal --json
       lethe drift --scorer generate --users 20 --minutes 30
     """
@@ -75,8 +81,8 @@ def drift(
     store = open_store(root)
     lab = prepared(store, asking, model=model, split=split, bars=progress)
     outcome = run(lab, wish, minutes=minutes)
-    rows = read(lab, wish, outcome, p=p)
-    found = plain(summarise(lab, wish, outcome, rows, p=p))
+    rows = read(lab, wish, outcome, p=p, weight=weight)
+    found = plain(summarise(lab, wish, outcome, rows, p=p, weight=weight))
     if out is not None:
         put(out, "drift", about("Drift under other words"), found, write)
         export(out, "drift", store, frame(rows), epoch=lab.epoch)
@@ -104,7 +110,7 @@ def told(found: dict[str, Any]) -> str:
     data = found["data"]
     parts = [
         f"{found['model']['name']}: {data['people']} users, {data['requests']} requests of {data['candidates']} "
-        f"candidates each, split {data['split']}"
+        f"candidates each, split {data['split']}, weight of the model {found['weight']:g}"
     ]
     parts += [_table(one["scorer"], one["measures"], made) for one in found["tables"] for made in one["models"]]
     parts += [f"failed: {one['cell']}: {one['error']}" for one in found["failed"]]

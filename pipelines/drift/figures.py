@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from llm.fusion import order
+from llm.fusion import fuse, order
 from pipelines.evaluate.bootstrap import Resampling
 from recsys.agreement import kendall_tau
 from recsys.metrics import rbo
@@ -39,6 +39,17 @@ def agreement(rows: pl.DataFrame, reference: pl.DataFrame, *, p: float) -> pl.Da
     able = pl.col("usable") & pl.col("able")
     told = both.with_columns(**{name: pl.Series(values).fill_nan(None) for name, values in found.items()})
     return told.with_columns(pl.when(able).then(pl.col(name)).alias(name) for name in LISTS).drop("served", "able")
+
+
+def fused(rows: pl.DataFrame, backbone: pl.DataFrame, weight: float) -> pl.DataFrame:
+    """Rows whose scores are those of the list that is served at a weight of the model, as `llm.fusion.fuse` has them.
+
+    `backbone` holds the backbone's scores of every person's requests, in the retrieval's order as the model's are.
+    """
+    both = rows.join(backbone, on=ASKED, how="left", maintain_order="left")
+    pairs = zip(both["backbone"].to_list(), both["scores"].to_list(), strict=True)
+    made = [fuse(np.array(own), np.array(said), weight).astype(np.float32).tolist() for own, said in pairs]
+    return rows.with_columns(pl.Series("scores", made, dtype=rows.schema["scores"]))
 
 
 def by_person(rows: pl.DataFrame, measure: str, people: int) -> Floats:

@@ -53,7 +53,7 @@ def _head(about: About, found: Found) -> str:
         *title(about),
         f"Model `{found['model']['name']}` (`{found['model']['fingerprint'][:12]}`); {data['people']} users with "
         f"{data['requests']} requests of {data['candidates']} candidates each, from training rows of split "
-        f"`{data['split']}`; seed {found['seed']}, {cells['finished']} cells."
+        f"`{data['split']}`; seed {found['seed']}, {cells['finished']} cells. {_lists(found['weight'])}"
         + (" All titles are invented: a catalogue that the model never met." if data["unseen"] else ""),
     ]
     if found["quick"]:
@@ -63,6 +63,13 @@ def _head(about: About, found: Found) -> str:
     lines += [f"- **failed**: `{one['cell']}`: {one['error']}" for one in found["failed"]]
     lines += [f"- {note}" for note in about.notes]
     return "\n\n".join(lines)
+
+
+def _lists(weight: float) -> str:
+    """What the lists are ordered by."""
+    if weight == 1:
+        return "Lists are ordered by the model alone."
+    return f"Lists are ordered by backbone and model together, the model at a weight of {weight:g}."
 
 
 def _scorer(table: Found) -> Iterator[str]:

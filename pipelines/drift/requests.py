@@ -48,6 +48,8 @@ class Request:
     person: int
     number: int
     context: Context
+    backbone: tuple[float, ...] = ()
+    """The backbone's score of each candidate, best first."""
 
 
 def drawn(data: Data, how: Asking, guard: Guard, *, backbone: Backbone | None = None) -> tuple[Request, ...]:
@@ -73,7 +75,11 @@ def drawn(data: Data, how: Asking, guard: Guard, *, backbone: Backbone | None = 
     ]
     for number in range(how.requests):
         guard.prompts(people, [own[number] for own in contexts])
-    return tuple(Request(place, n, one) for place, own in enumerate(contexts) for n, one in enumerate(own))
+    return tuple(
+        Request(place, n, one, tuple(lists[place][n].scores.tolist()))
+        for place, own in enumerate(contexts)
+        for n, one in enumerate(own)
+    )
 
 
 def _lists(found: Candidates, how: Asking) -> list[Candidates]:

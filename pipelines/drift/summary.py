@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from pipelines.drift import cells
-from pipelines.drift.figures import LISTS, WORDS, Floats, agreement, by_person, intervals, share, told
+from pipelines.drift.figures import ASKED, LISTS, WORDS, Floats, agreement, by_person, fused, intervals, share, told
 from pipelines.drift.instances import PERTURBED, Kind
 from pipelines.drift.run import Lab, Outcome, Wish
 from pipelines.drift.spec import BASE, FREE, Spec
@@ -32,22 +32,37 @@ class Rows:
         return WORDS if self.scorer == FREE else LISTS
 
 
-def read(lab: Lab, wish: Wish, outcome: Outcome, *, p: float = P) -> list[Rows]:
-    """Every scorer on every model of which the answers as served are kept."""
-    return kept_rows(lab.keeper, wish.scorers, outcome.specs, p=p)
+def read(lab: Lab, wish: Wish, outcome: Outcome, *, p: float = P, weight: float = 1.0) -> list[Rows]:
+    """Every scorer on every model of which the answers as served are kept.
+
+    With a weight below 1, of the lists that backbone and model give together.
+    """
+    asked = ((one.person, one.number, list(one.backbone)) for one in lab.requests)
+    schema = {**dict.fromkeys(ASKED, pl.Int64), "backbone": pl.List(pl.Float64)}
+    backbone = pl.DataFrame(list(asked), schema=schema, orient="row")
+    return kept_rows(lab.keeper, wish.scorers, outcome.specs, p=p, served=None if weight == 1 else (backbone, weight))
 
 
-def kept_rows(keeper: Keeper, scorers: Sequence[str], specs: Sequence[Spec], *, p: float = P) -> list[Rows]:
-    """The same of specs alone."""
+def kept_rows(
+    keeper: Keeper,
+    scorers: Sequence[str],
+    specs: Sequence[Spec],
+    *,
+    p: float = P,
+    served: tuple[pl.DataFrame, float] | None = None,
+) -> list[Rows]:
+    """The same of specs alone; `served` are the backbone's scores and the model's weight, as `fused` takes them."""
     found = []
     for scorer in scorers:
         for state in dict.fromkeys(spec.state for spec in specs):
             own = {s.kind: cells.load(keeper, s) for s in specs if (s.scorer, s.state) == (scorer, state)}
             kept = {kind: rows for kind, rows in own.items() if rows is not None}
-            served = kept.get(Kind.SERVED)
             if served is not None and scorer != FREE:
-                kept = {kind: agreement(rows, served, p=p) for kind, rows in kept.items()}
-            if served is not None:
+                kept = {kind: fused(rows, *served) for kind, rows in kept.items()}
+            reference = kept.get(Kind.SERVED)
+            if reference is not None and scorer != FREE:
+                kept = {kind: agreement(rows, reference, p=p) for kind, rows in kept.items()}
+            if reference is not None:
                 found.append(Rows(state, scorer, kept))
     return found
 
@@ -62,8 +77,10 @@ def frame(found: Sequence[Rows]) -> pl.DataFrame:
     return pl.concat(parts, how="diagonal") if parts else pl.DataFrame()
 
 
-def summarise(lab: Lab, wish: Wish, outcome: Outcome, found: Sequence[Rows], *, p: float = P) -> dict[str, Any]:
-    """Everything that a run found, as one JSON document."""
+def summarise(
+    lab: Lab, wish: Wish, outcome: Outcome, found: Sequence[Rows], *, p: float = P, weight: float = 1.0
+) -> dict[str, Any]:
+    """Everything that a run found, as one JSON document; `weight` is that of the lists that were read."""
     done, over = outcome.done, Over(lab.asking.people, wish.seed, p)
     return {
         "model": {"name": lab.model.name, "fingerprint": lab.model.fingerprint},
@@ -72,6 +89,7 @@ def summarise(lab: Lab, wish: Wish, outcome: Outcome, found: Sequence[Rows], *, 
         "seed": wish.seed,
         "draws": wish.draws,
         "p": p,
+        "weight": weight,
         "quick": wish.quick,
         "cells": {"finished": done.measured + done.skipped, "measured_now": done.measured, "left": done.left},
         "failed": [{"cell": name, "error": error} for name, error in done.failed],

@@ -77,7 +77,8 @@ ASKING = Asking(people=5, requests=2, candidates=6)
 def requests(asking=ASKING):
     """Made-up requests, no two alike."""
     pairs = [(person, number) for person in range(asking.people) for number in range(asking.requests)]
-    return tuple(Request(p, n, context(10 * p + n, candidates=asking.candidates)) for p, n in pairs)
+    backbone = tuple(float(asking.candidates - place) for place in range(asking.candidates))
+    return tuple(Request(p, n, context(10 * p + n, candidates=asking.candidates), backbone) for p, n in pairs)
 
 
 def lab_of(folder, asking=ASKING, model=None, **make) -> Lab:

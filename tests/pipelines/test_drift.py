@@ -14,6 +14,7 @@ import pytest
 from db.errors import LetheError
 from db.log import SPLITS
 from db.records import Split
+from llm.fusion import fuse
 from llm.prompt import JSON_ONLY, NO, SERVED, YES, Wording
 from llm.tiny import questions, requests
 from llm.tiny.corpus import Corpus
@@ -22,7 +23,7 @@ from pipelines import models
 from pipelines.cli.output import plain
 from pipelines.drift import cells
 from pipelines.drift.disturb import ASIDES, SENTENCES, SPARED, SYNONYMS, disturbed, synonyms, typos, word_order
-from pipelines.drift.figures import agreement, by_person, intervals, share
+from pipelines.drift.figures import agreement, by_person, fused, intervals, share
 from pipelines.drift.instances import PERTURBED, Kind, instances
 from pipelines.drift.page import made as page_of
 from pipelines.drift.paraphrases import PARAPHRASES
@@ -215,6 +216,26 @@ def test_planted_drift_is_found_where_it_was_planted(tmp_path):
     backwards = rbo(np.arange(6)[None], np.arange(6)[None, ::-1])[0]
     assert instances_["terse"]["rbo"]["mean"] == pytest.approx(backwards)
     assert instances_["films"]["tau"]["mean"] == 1
+
+
+def test_lists_of_backbone_and_model_drift_less_the_less_the_model_weighs(tmp_path):
+    """Worked out anew from the same cells, at every weight."""
+    _, rows, lab, wish = measured(tmp_path, kinds=(Kind.PARAPHRASE,), packed=Planted)
+    outcome, taus = run(lab, wish), []
+    for weight in (1.0, 0.6, 0.0):
+        read_rows = read(lab, wish, outcome, weight=weight)
+        terse = read_rows[0].kinds[Kind.PARAPHRASE].filter(pl.col("instance") == "terse")
+        taus.append(terse["tau"].mean())
+    assert outcome.done.measured == 0
+    assert taus[0] == -1
+    assert taus[2] == 1
+    assert -1 < taus[1] < 1
+    (one, *_) = lab.requests
+    served = rows[0].kinds[Kind.SERVED].drop("tau", "rbo", "first")
+    backbone = pl.DataFrame({"person": [0], "request": [0], "backbone": [list(one.backbone)]})
+    mixed = fused(served.head(1), backbone, 0.6)["scores"].to_list()[0]
+    expected = fuse(np.array(one.backbone), np.array(served["scores"].to_list()[0]), 0.6)
+    assert mixed == pytest.approx(expected.tolist(), abs=1e-6)
 
 
 def test_a_scorer_that_reads_places_alone_drifts_by_order_alone(tmp_path):
