@@ -59,7 +59,7 @@ def demo(
     ),
     root: Root = DEMO_ROOT,
 ) -> None:
-    """Ingest ml-100k, train, recommend for all, forget a person, erase, verify, report: about five minutes on two cores.
+    """Ingest ml-100k, train, recommend for all, forget one, erase, verify, report: about five minutes on two cores.
 
     \b
     Example:

@@ -31,6 +31,8 @@ class Comparison:
     model: str
     """Fingerprint of the language model; empty where none had a part in it."""
     cells: int
+    quick: bool = False
+    """Whether its figures are no results: few people, or short trainings."""
 
 
 def command(*words: str, options: Iterable[tuple[str, object]]) -> str:

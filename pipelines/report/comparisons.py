@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pipelines.report.comparison import Comparison
 from pipelines.report.kept import Shelf
-from pipelines.report.markup import Html, absent, join, tag
+from pipelines.report.markup import Html, absent, details, join, tag
 
 Find = Callable[[Shelf, datetime], Iterator[Comparison]]
 
@@ -47,8 +47,17 @@ def _blocks(kinds: Sequence[Kind], shelf: Shelf) -> Iterator[Html]:
             yield absent(f"{older} cells of another version of the program are left out; again by:", kind.command)
         if not kind.found:
             yield absent("Not measured on the rows of this store as they are now. What would measure it:", kind.command)
-        for one in kind.found:
-            yield tag("section", tag("h4", one.title), one.body, class_="comparison")
+        first = min(kind.found, key=lambda one: one.quick, default=None)
+        for one in sorted(kind.found, key=lambda one: one.quick):
+            stands = not one.quick or one is first
+            told = one.body if stands else details(f"{one.cells} cells", one.body)
+            yield tag("section", tag("h4", one.title), told, class_="comparison")
+
+
+def _layers(shelf: Shelf, now: datetime) -> Iterator[Comparison]:
+    from pipelines.report.layers import comparisons
+
+    return comparisons(shelf, now)
 
 
 def _forgetting(shelf: Shelf, now: datetime) -> Iterator[Comparison]:
@@ -76,6 +85,14 @@ def _localise(shelf: Shelf, now: datetime) -> Iterator[Comparison]:
 
 
 _KINDS: tuple[tuple[str, str, str, tuple[str, ...], Find], ...] = (
+    (
+        "Which layer forgets what",
+        "lethe compare",
+        "A retrieval filter, an adapter, both, and more, at every surface where the forgotten could come to light. "
+        "What the same command finds of people's requests stands under the next heading.",
+        ("compare-",),
+        _layers,
+    ),
     (
         "A person's data, forgotten at the backbone",
         "lethe evaluate forgetting",

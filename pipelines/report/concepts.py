@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 
 from db import catalogue
-from db.records import Item
+from db.records import Item, ItemId
 from llm.tiny.concepts import matching
+from pipelines.cli.output import plain
 from pipelines.evaluate_concepts import cells, page
 from pipelines.evaluate_concepts.cells import ROWS, Kept
 from pipelines.evaluate_concepts.grid import QUICK_SETTINGS
@@ -56,9 +56,9 @@ def _variant(one: Cell[Spec]) -> str:
 
 def _comparison(items: Sequence[Item], parts: Sequence[Cell[Spec]], now: datetime) -> Comparison:
     first, kept = parts[0].spec, [cells.load(one.folder, one.spec) for one in parts]
-    told = _concept(items, parts, kept)
+    told: Found = plain(_concept(items, parts, kept))
     typed = _command(parts, told["name"])
-    found = {
+    found: Found = {
         "model": model_told(first.model),
         "items": len(items),
         "quick": _quick(parts),
@@ -69,17 +69,18 @@ def _comparison(items: Sequence[Item], parts: Sequence[Cell[Spec]], now: datetim
     text, _ = page.made(about("Concepts", typed, parts[-1].machine, now), found, folder="drawn")
     title = f"Ways to forget {told['name']} in the model" + (", a quick run" if found["quick"] else "")
     seeds = sorted({one.spec.seed for one in parts})
-    body = rendered(text, _figures(told), deeper=2)
-    return Comparison(title, body, typed, f"seeds {seeds[0]} to {seeds[-1]}", "", first.model, len(parts))
+    body = rendered(text, _figures(told), deeper=3)
+    seed = f"seeds {seeds[0]} to {seeds[-1]}"
+    return Comparison(title, body, typed, seed, "", first.model, len(parts), found["quick"])
 
 
 def _concept(items: Sequence[Item], parts: Sequence[Cell[Spec]], kept: Sequence[Kept]) -> Found:
     """As the command's own summary tells a concept; its name is found again in the catalogue."""
-    name, (kind, ids) = _named(items, parts[0].spec.concept)
+    name, (kind, ids) = named(items, parts[0].spec.concept)
     oracle = next((o.spec.other for o in parts if o.spec.method == ORACLE and o.spec.part is Part.EXAMINED), None)
     return {
         "name": name,
-        "kind": kind,
+        "kind": kind if ids else "concept",
         "titles": [item.title for item in items if item.id in ids],
         "oracle": oracle,
         "asked": _asked(kept),
@@ -87,7 +88,7 @@ def _concept(items: Sequence[Item], parts: Sequence[Cell[Spec]], kept: Sequence[
     }
 
 
-def _named(items: Sequence[Item], slug: str) -> tuple[str, tuple[str, frozenset[Any]]]:
+def named(items: Sequence[Item], slug: str) -> tuple[str, tuple[str, frozenset[ItemId]]]:
     """The name that a file name was made of, and what it stands for."""
     names = [*(genre for item in items for genre in item.genres), *(item.title for item in items)]
     name = next((name for name in names if _slug(name) == slug), slug.replace("-", " ").title())
@@ -136,7 +137,7 @@ def _command(parts: Sequence[Cell[Spec]], name: str) -> str:
 
 def _figures(told: Found) -> Mapping[str, Html]:
     """By the stem that the page's own pictures have."""
-    found = {f"0-relearning-{n}": figures.curves(curve) for n, curve in enumerate(relearning(told))}
+    found = {f"0-relearning-{n}": figures.chart(curve) for n, curve in enumerate(relearning(told))}
     chart, masks = tradeoff(told), masks_compared(told)
-    found |= {} if chart.empty else {"0-tradeoff": figures.scatter(chart)}
+    found |= {} if chart.empty else {"0-tradeoff": figures.chart(chart)}
     return found | ({"0-masks": figures.picture(masks)} if len(masks.lines) > 1 else {})

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from math import nan
 
+from pipelines.cli.output import plain
 from pipelines.drift import page
 from pipelines.drift.cells import ROWS
 from pipelines.drift.instances import PERTURBED, Kind
@@ -49,15 +50,15 @@ def _kept(shelf: Shelf) -> Iterator[Kept]:
 def _comparison(shelf: Shelf, kept: Sequence[Kept], now: datetime) -> Comparison:
     specs, first = [one.spec for one in kept], kept[0].spec
     scorers = [name for name in SCORERS if any(spec.scorer == name for spec in specs)]
-    found = _found(shelf, specs, scorers)
+    found: Found = plain(_found(shelf, specs, scorers))
     typed = _command(shelf, specs, scorers)
     told, drawn = page.made(about("Drift", typed, kept[-1].machine, now), found, folder="drawn")
     pictures = {name: figures.picture(one) for name, one in drawn.items()}
     people = first.asking["people"]
     title = f"Drift under other words, {people} people" + (", a quick look" if people < FEWEST else "")
-    body = join([*maps(found), rendered(told, pictures, deeper=2)])
+    body = join([*maps(found), rendered(told, pictures, deeper=3)])
     seed = f"seed {first.asking['seed']}"
-    return Comparison(title, body, typed, seed, f"split {first.split}", first.model, len(specs))
+    return Comparison(title, body, typed, seed, f"split {first.split}", first.model, len(specs), people < FEWEST)
 
 
 def _found(shelf: Shelf, specs: Sequence[Spec], scorers: Sequence[str]) -> Found:
@@ -69,6 +70,8 @@ def _found(shelf: Shelf, specs: Sequence[Spec], scorers: Sequence[str]) -> Found
         "data": {"split": split, **asking},
         "adapters": {spec.concept: spec.adapter for spec in specs if spec.concept is not None},
         "seed": asking["seed"],
+        "p": P,
+        "weight": 1.0,
         "quick": asking["people"] < FEWEST,
         "cells": counted(specs),
         "failed": [],

@@ -1,6 +1,7 @@
 """Figures of the page: a picture, drawn at once or by plotly, with its numbers in a table behind it."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -9,8 +10,7 @@ from typing import Any
 
 from pipelines.evaluate import pictures
 from pipelines.evaluate.pictures import COLOURS, Picture
-from pipelines.evaluate_concepts import charts
-from pipelines.evaluate_concepts.charts import Chart, Point
+from pipelines.evaluate_concepts.charts import Chart, Point, Series
 from pipelines.report.markup import Html, details, table, tag
 
 MARK = "data-plot"
@@ -18,6 +18,23 @@ MARK = "data-plot"
 
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star")
 """Series are told apart by shape as by colour."""
+
+LEGEND, TOP = 26, 52
+"""Where an SVG document is cut above, in pixels: below its title, and below an empty legend too."""
+
+LETTER = 6.6
+"""Pixels that a letter of a label is wide, about."""
+
+LABELLED = 14
+"""Points that bear their labels at most; of more the labels show under the pointer."""
+
+PLACES = ("top center", "bottom center", "middle right", "middle left")
+"""Of labels, so that those of points at one place do not cover each other."""
+
+DASHES = ("solid", "dash", "dot")
+"""Of curves: where there are more series than colours, the next round is dashed."""
+
+_SIZE = re.compile(r'viewBox="0 0 (\d+) (\d+)" width="\d+" height="\d+"')
 
 _BEHIND = "The numbers behind it"
 
@@ -42,33 +59,50 @@ def picture(one: Picture) -> Html:
     dots = [(label, dot) for label, every in one.lines for dot in every]
     rows = [(label, d.series, _figure(d.value), _figure(d.low), _figure(d.high)) for label, d in dots]
     behind = table(("", "series", "value", "from", "to"), rows, one.title)
-    return _figured(one.title, _still(one.title, pictures.svg(one)), behind)
+    left = max(0, round(LETTER * max((len(label) for label, _ in one.lines), default=0)) - pictures.LEFT + 20)
+    cut = (left, LEGEND if len(one.series) > 1 else TOP)
+    return _figured(one.title, _still(one.title, pictures.svg(one), cut), behind)
 
 
-def curves(one: Chart) -> Html:
-    """Lines over steps."""
-    return _figured(one.title, _still(one.title, charts.svg(one)), _points(one))
-
-
-def scatter(one: Chart) -> Html:
-    """Labelled points that can be pointed at and zoomed into."""
-    traces = [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": escape(series.name),
-            "x": [point.x for point in series.known],
-            "y": [point.y for point in series.known],
-            "text": [escape(point.label) for point in series.known],
-            "error_x": _bars([point.dx for point in series.known]),
-            "error_y": _bars([point.dy for point in series.known]),
-            "marker": {"size": 11, "color": COLOURS[n % len(COLOURS)], "symbol": SYMBOLS[n % len(SYMBOLS)]},
-            "hovertemplate": "%{text}<br>%{x:.3f}, %{y:.3f}<extra></extra>",
-        }
-        for n, series in enumerate(one.series)
+def chart(one: Chart) -> Html:
+    """Points that can be pointed at and zoomed into; joined in their order where they are curves."""
+    few = sum(len(series.known) for series in one.series) <= LABELLED
+    traces = [_trace(series, place, labelled=few) for place, series in enumerate(one.series)]
+    ends = [[getattr(point, axis) for series in one.series for point in series.known] for axis in ("x", "y")]
+    axes = [
+        {"title": {"text": escape(name)}, "range": _range(values, share=share), "zeroline": False}
+        for name, values, share in zip((one.x, one.y), ends, one.shares, strict=True)
     ]
-    layout = {"xaxis": {"title": {"text": escape(one.x)}}, "yaxis": {"title": {"text": escape(one.y)}}, "height": 460}
+    layout = {"xaxis": axes[0], "yaxis": axes[1], "height": 440}
     return _figured(one.title, _drawn(one.title, traces, layout), _points(one))
+
+
+def _trace(series: Series, place: int, *, labelled: bool) -> dict[str, Any]:
+    colour, symbol = COLOURS[place % len(COLOURS)], SYMBOLS[place % len(SYMBOLS)]
+    written = labelled and not series.joined
+    return {
+        "type": "scatter",
+        "mode": "lines+markers" if series.joined else "markers+text" if written else "markers",
+        "name": escape(series.name),
+        "x": [point.x for point in series.known],
+        "y": [point.y for point in series.known],
+        "text": [escape(point.label or series.name) for point in series.known],
+        "textposition": [PLACES[(place + n) % len(PLACES)] for n in range(len(series.known))],
+        "error_x": _bars([point.dx for point in series.known]),
+        "error_y": _bars([point.dy for point in series.known]),
+        "marker": {"size": 8 if series.joined else 11, "color": colour, "symbol": symbol, "opacity": 0.85},
+        "line": {"color": colour, "dash": DASHES[place // len(COLOURS) % len(DASHES)]},
+        "hovertemplate": "%{text}<br>%{x:.3f}, %{y:.3f}<extra></extra>",
+        "cliponaxis": False,
+    }
+
+
+def _range(values: Sequence[float], *, share: bool) -> list[float]:
+    if share or not values:
+        return [-0.04, 1.04]
+    low, high = min(values), max(values)
+    room = 0.08 * (high - low) or max(0.05, 0.05 * abs(high))
+    return [low - room, high + room]
 
 
 def heat(one: Heat) -> Html:
@@ -104,9 +138,16 @@ def _figured(title: str, drawn: Html, behind: Html) -> Html:
     return tag("figure", tag("figcaption", title), drawn, details(_BEHIND, behind))
 
 
-def _still(title: str, svg: str) -> Html:
-    """An SVG document as a part of the page, without the title that the caption has."""
-    return tag("div", tag("div", Html(svg), role="img", aria_label=title), class_="plot scroll", tabindex=0)
+def _still(title: str, svg: str, cut: tuple[int, int]) -> Html:
+    """An SVG document as a part of the page: with so much room more for labels, and without the title above."""
+    left, above = cut
+
+    def _cut(found: re.Match[str]) -> str:
+        wide, high = int(found.group(1)) + left, int(found.group(2)) - above
+        return f'viewBox="{-left} {above} {wide} {high}" width="{wide}" height="{high}"'
+
+    shown = Html(_SIZE.sub(_cut, svg, count=1))
+    return tag("div", tag("div", shown, role="img", aria_label=title), class_="plot scroll", tabindex=0)
 
 
 def _drawn(title: str, traces: Sequence[Mapping[str, Any]], layout: Mapping[str, Any]) -> Html:

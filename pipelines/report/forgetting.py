@@ -78,15 +78,14 @@ def _comparison(shelf: Shelf, data: Data, run: Sequence[Kept], now: datetime) ->
     compared = tuple(spec for spec in specs if versions.name(spec) in shelf.folders)
     outcome = Outcome(specs, tuple(_shadows(shelf, data, specs)), compared, finished(len(specs)), ())
     found = summarise(Lab(data, shelf.keeper, METHODS, _no_bars), outcome)
-    typed, title = (
-        _command(data, specs, _quick(shelf, specs)),
-        f"Ways to forget at the backbone, split {data.split.name}",
-    )
-    told, drawn = page.made(about(title, typed, run[-1].machine, now), [Part(title, found)], [], folder="drawn")
+    quick = _quick(shelf, specs)
+    typed = _command(data, specs, quick=quick)
+    title = f"Ways to forget at the backbone, split {data.split.name}" + (", a quick run" if quick else "")
+    told, drawn = page.made(about(title, typed, run[-1].machine, now), [Part("Tables", found)], [], folder="drawn")
     pictures = {name: figures.picture(one) for name, one in drawn.items()}
-    body = join([*tradeoffs(found), rendered(told, pictures, deeper=2)])
+    body = join([*tradeoffs(found), rendered(told, pictures, deeper=3)])
     seeds = f"draw {specs[0].protocol.draw}, seeds {_span([s.seed for s in specs])}"
-    return Comparison(title, body, typed, seeds, f"split {data.split.id}", "", len(specs))
+    return Comparison(title, body, typed, seeds, f"split {data.split.id}", "", len(specs), quick)
 
 
 def _shadows(shelf: Shelf, data: Data, specs: Sequence[Spec]) -> Iterator[Shadow]:
@@ -109,7 +108,7 @@ def _quick(shelf: Shelf, specs: Sequence[Spec]) -> bool:
     return False
 
 
-def _command(data: Data, specs: Sequence[Spec], quick: bool) -> str:
+def _command(data: Data, specs: Sequence[Spec], *, quick: bool) -> str:
     drawn = [spec for spec in specs if spec.method != ORACLE]
     ranked = next((spec.rerank for spec in specs if spec.rerank is not None), None)
     return command(
@@ -143,13 +142,13 @@ def tradeoffs(found: Found) -> Iterator[Html]:
             Series(name, [point for other in series if other.name == name for point in other.points])
             for name in dict.fromkeys(one.name for one in series)
         ]
-        title = f"{one['backbone']}, {one['protocol']}: forgetting against quality"
+        title = f"{one['backbone']}, {one['protocol']}: how far from the oracle, and how good for those who stay"
         if merged:
-            yield figures.scatter(Chart(title, _ACROSS, _UP, merged))
+            yield figures.chart(Chart(title, _ACROSS, _UP, merged, (True, False)))
 
 
-_ACROSS = "distance of neighbours' lists to the oracle's (1 − RBO): less is forgotten better"
-_UP = "NDCG@10 of those who stay, of the oracle's"
+_ACROSS = "1 − RBO of neighbours' lists to the oracle's"
+_UP = "NDCG@10 over the oracle's"
 _SERIES = {"none": "nothing forgotten"}
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import polars as pl
 
 from db.errors import LetheError
+from pipelines.cli.output import plain
 from pipelines.evaluate_concepts.charts import Chart, Point, Series
 from pipelines.localise import cells, page
-from pipelines.localise.asked import WORDINGS
+from pipelines.localise.asked import SERVED_NAME, WORDINGS
 from pipelines.localise.cells import ROWS
 from pipelines.localise.run import concept_of
 from pipelines.localise.spec import Part, Spec
@@ -54,13 +55,15 @@ def _seed(one: Cell[Spec]) -> int:
 
 def _comparison(shelf: Shelf, parts: Sequence[Cell[Spec]], now: datetime) -> Comparison:
     first, kept = parts[0].spec, _read(shelf, parts)
-    found, typed = _found(parts, kept), _command(shelf, parts)
+    found: Found = plain(_found(parts, kept))
+    typed = _command(shelf, parts)
     told, drawn = page.made(about("Where words matter", typed, parts[-1].machine, now), found, folder="drawn")
     pictures = {name: figures.picture(one) for name, one in drawn.items()}
     people = first.asking["people"]
     title = f"Where in the model words matter, {people} people" + (", a quick look" if people < FEWEST else "")
-    body = join([*_maps(kept), *_shares(found), *_angles(found), rendered(told, pictures, deeper=2)])
-    return Comparison(title, body, typed, f"seed {_seed(parts[0])}", f"split {first.split}", first.model, len(parts))
+    body = join([*_maps(kept), *_shares(found), *_angles(found), rendered(told, pictures, deeper=3)])
+    seed, split = f"seed {_seed(parts[0])}", f"split {first.split}"
+    return Comparison(title, body, typed, seed, split, first.model, len(parts), people < FEWEST)
 
 
 def _read(shelf: Shelf, parts: Sequence[Cell[Spec]]) -> Kept:
@@ -80,12 +83,18 @@ def _found(parts: Sequence[Cell[Spec]], kept: Kept) -> Found:
         "model": model_told(first.model),
         "data": {"split": first.split, **first.asking},
         "seed": _seed(parts[0]),
-        "wordings": list(WORDINGS),
+        "wordings": _wordings(kept),
         "quick": first.asking["people"] < FEWEST,
         "cells": counted(parts),
         "failed": [],
         "models": models(kept),
     }
+
+
+def _wordings(kept: Kept) -> list[str]:
+    """As served, and those that overlaps were measured in."""
+    told = [one.rows["wording"].unique().to_list() for spec, one in kept if spec.part is Part.OVERLAP]
+    return [SERVED_NAME, *told[0]] if told else list(WORDINGS)
 
 
 def _command(shelf: Shelf, parts: Sequence[Cell[Spec]]) -> str:
@@ -147,4 +156,4 @@ def _angles(found: Found) -> Iterator[Html]:
             series.append(Series(f"{name}: halves of its own", halves, joined=True))
     if series:
         title = "Angle between the gradients of forgetting and of keeping, by layer (90°: unrelated)"
-        yield figures.curves(Chart(title, "layer", "degrees", series, (False, False)))
+        yield figures.chart(Chart(title, "layer", "degrees", series, (False, False)))

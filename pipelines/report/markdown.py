@@ -9,6 +9,9 @@ from pipelines.report.markup import Html, details, join, listed, table, tag, tex
 LEGEND = "How to read it"
 """A heading whose points open on demand."""
 
+LONG = 24
+"""Rows from which on a table opens on demand."""
+
 _SKIPPED = ("Reading",)
 """Headings of what a person writes on a page of its own."""
 
@@ -26,28 +29,32 @@ def rendered(page: str, figures: Mapping[str, Html], *, deeper: int) -> Html:
 def _blocks(blocks: list[str], figures: Mapping[str, Html], deeper: int) -> Iterator[Html]:
     caption, legend = "", list[Html]()
     for place, block in enumerate(blocks):
-        if legend and block.startswith("#"):
+        title = block.partition(" ")[2] if block.startswith("#") else ""
+        if title and legend:
             yield details(LEGEND, *legend)
             legend = []
-        if block.startswith("#"):
-            level, _, title = block.partition(" ")
-            if len(level) > 1 and title != LEGEND and title not in _SKIPPED:
-                yield tag(f"h{min(len(level) + deeper, _DEEPEST)}", _inline(title))
+        if title:
+            caption = title
             legend = [Html("")] if title == LEGEND else legend
+            yield from _heading(block, title, deeper)
+        elif legend:
+            legend.append(_table(block, "Their names") if block.startswith("|") else _points(block))
         elif block.startswith("|"):
-            yield _table(block, caption or "figures")
+            yield _table(block, caption)
         elif block.startswith("!["):
             yield from (figures[stem] for stem in re.findall(r"/([^/]+)\.svg\)", block) if stem in figures)
-        elif block.startswith(BEGIN):
-            continue
-        elif legend:
-            legend.append(_points(block))
         elif block.startswith("**") and place + 1 < len(blocks) and blocks[place + 1].startswith("|"):
             caption = block
-        else:
+        elif not block.startswith(BEGIN):
             yield _points(block) if block.startswith("- ") else tag("p", _inline(block))
     if legend:
         yield details(LEGEND, *legend)
+
+
+def _heading(block: str, title: str, deeper: int) -> Iterator[Html]:
+    level = block.index(" ")
+    if level > 1 and title != LEGEND and title not in _SKIPPED:
+        yield tag(f"h{min(level + deeper, _DEEPEST)}", _inline(title))
 
 
 def _points(block: str) -> Html:
@@ -55,10 +62,11 @@ def _points(block: str) -> Html:
 
 
 def _table(block: str, caption: str) -> Html:
-    lines = [_cells(line) for line in block.splitlines()]
-    return table(
-        [_inline(one) for one in lines[0]], [[_inline(c) for c in line] for line in lines[2:]], _inline(caption)
-    )
+    headers, _, *rows = [[_inline(cell) for cell in _cells(line)] for line in block.splitlines()]
+    if not rows:
+        return tag("p", _inline(caption), ": nothing is measured yet.", class_="absent")
+    made = table(headers, rows, _inline(caption))
+    return details(join([_inline(caption), f" ({len(rows)} rows)"], ""), made) if len(rows) > LONG else made
 
 
 def _cells(line: str) -> list[str]:

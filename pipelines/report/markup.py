@@ -5,6 +5,9 @@ from html import escape
 
 Row = Sequence[object]
 
+SHORT = 40
+"""Letters that a cell of a table never breaks."""
+
 
 class Html(str):
     """Text that is markup already."""
@@ -51,9 +54,14 @@ def short(digest: str | None, digits: int = 12) -> Html:
 def table(headers: Sequence[object], rows: Iterable[Row], caption: object) -> Html:
     """A table in a box of its own, which scrolls where the page is narrow. The first column heads its row."""
     head = tag("tr", *(tag("th", one, scope="col") for one in headers))
-    body = [tag("tr", tag("th", row[0], scope="row"), *(tag("td", one) for one in row[1:])) for row in rows]
-    whole = tag("table", tag("caption", caption), tag("thead", head), tag("tbody", join(body)))
+    body = [tag("tr", _cell("th", row[0], scope="row"), *(_cell("td", one) for one in row[1:])) for row in rows]
+    whole = tag("table", tag("caption", tag("span", caption)), tag("thead", head), tag("tbody", join(body)))
     return tag("div", whole, class_="scroll", tabindex=0, role="region", aria_label=_plain(caption))
+
+
+def _cell(name: str, value: object, **attributes: object) -> Html:
+    """Something short stays on one line."""
+    return tag(name, value, class_="short" if len(_plain(value)) <= SHORT else None, **attributes)
 
 
 def listed(values: Iterable[object]) -> Html:

@@ -1,13 +1,15 @@
 "use strict";
 // Draws the plots that can be pointed at: each when it comes near the window, all of them before the page is printed.
 (function () {
-  const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d", "toImage"] };
+  const CONFIG = { responsive: true, displayModeBar: false };
+  const TOUCH = window.matchMedia("(pointer: coarse)").matches;
   const PRINTED = 680;
+  const NARROW = 480;
   const places = Array.from(document.querySelectorAll("[data-plot]"));
   const drawn = new Set();
 
   function layoutOf(own) {
-    const ground = { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: false };
+    const ground = { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: TOUCH ? false : "zoom" };
     const room = { margin: { l: 70, r: 20, t: 12, b: 60 }, legend: { orientation: "h", y: -0.2, yanchor: "top" } };
     return Object.assign({ font: { family: "inherit", size: 12 }, hovermode: "closest" }, ground, room, own);
   }
@@ -16,7 +18,9 @@
     if (drawn.has(place)) return;
     drawn.add(place);
     const spec = JSON.parse(place.nextElementSibling.textContent);
-    Plotly.newPlot(place, spec.data, layoutOf(spec.layout), CONFIG);
+    const layout = layoutOf(spec.layout);
+    if (place.clientWidth < NARROW) Object.assign(layout, { font: { family: "inherit", size: 10 } });
+    Plotly.newPlot(place, spec.data, layout, CONFIG);
   }
 
   if ("IntersectionObserver" in window) {

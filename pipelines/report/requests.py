@@ -31,8 +31,10 @@ def in_one_line(state: StoreState) -> str:
     left = people + concepts - done
     late = sum(one.standing.overdue for one in state.erases)
     pending = f"{left} {'is' if left == 1 else 'are'} pending" if left else "nothing is pending"
-    told = f"{_number(people, 'request')} to forget a person's data and {_number(concepts, 'concept')} to be forgotten"
-    return f"{told}: {done} done, {pending}" + (f", {late} of them past the deadline." if late else ".")
+    told = [_number(people, "request to forget a person's data", "requests to forget a person's data")] * (people > 0)
+    told += [_number(concepts, "concept to be forgotten", "concepts to be forgotten")] * (concepts > 0)
+    ended = f"{' and '.join(told)}: {done} done, {pending}"
+    return ended + (f", {late} past the deadline." if late else ".")
 
 
 def section(state: StoreState) -> Html:
@@ -113,5 +115,5 @@ def moment(at: datetime | None) -> str:
     return "" if at is None else f"{at:%Y-%m-%d %H:%M} UTC"
 
 
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s'[: count != 1]}"
+def _number(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
