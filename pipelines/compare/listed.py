@@ -52,14 +52,14 @@ def quality(case: Case) -> Sample:
 
 
 def others(case: Case) -> Sample:
-    """How far the lists of those who did not ask lie from what they are without anybody's request: 1 - RBO."""
+    """How near the lists of those who did not ask are to what they are without anybody's request: RBO."""
     lists = case.lists(case.world.how.weight)
     here = [one for one, own in zip(lists, case.concerned, strict=True) if not own]
     before = case.unforgotten(case.world.how.weight)
     width = case.world.how.candidates
     now, then = (pad(case.rows(part), width) for part in (here, before))
     places = np.flatnonzero(~case.concerned)
-    return Sample((1 - rbo(now, then)).round(12), tuple(map(str, places.tolist())))
+    return Sample(rbo(now, then).round(12), tuple(map(str, places.tolist())))
 
 
 def _exposed(case: Case, weight: float) -> Sample:

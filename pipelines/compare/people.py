@@ -108,7 +108,7 @@ def _protocol(
     rows = {name: partial(_listed, panel, name) for name in PARTS}
     own = [one for one in attacked if one["backbone"] == backbone]
     if own:
-        rows[MEMBERSHIP] = partial(_attacked, own)
+        rows[MEMBERSHIP] = partial(membership, own)
     surfaces = [
         {
             "surface": name,
@@ -149,7 +149,7 @@ def _listed(panel: Panel, surface: str, method: str) -> Row | None:
     return {**told, "seeds": found.seeds, "spread": None, "asked": len(found.value.values)}
 
 
-def _attacked(attacked: Sequence[Found], method: str) -> Row | None:
+def membership(attacked: Sequence[Found], method: str) -> Row | None:
     """AUC after forgetting, beside the oracle's and that of the model that forgot nothing.
 
     The gap's interval combines both in quadrature, since they are estimated apart.
