@@ -70,7 +70,7 @@ def chart(one: Chart) -> Html:
     traces = [_trace(series, place, labelled=few) for place, series in enumerate(one.series)]
     ends = [[getattr(point, axis) for series in one.series for point in series.known] for axis in ("x", "y")]
     axes = [
-        {"title": {"text": escape(name)}, "range": _range(values, share=share), "zeroline": False}
+        {"title": {"text": _label(name)}, "range": _range(values, share=share), "zeroline": False}
         for name, values, share in zip((one.x, one.y), ends, one.shares, strict=True)
     ]
     layout = {"xaxis": axes[0], "yaxis": axes[1], "height": 440}
@@ -83,10 +83,10 @@ def _trace(series: Series, place: int, *, labelled: bool) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines+markers" if series.joined else "markers+text" if written else "markers",
-        "name": escape(series.name),
+        "name": _label(series.name),
         "x": [point.x for point in series.known],
         "y": [point.y for point in series.known],
-        "text": [escape(point.label or series.name) for point in series.known],
+        "text": [_label(point.label or series.name) for point in series.known],
         "textposition": [PLACES[(place + n) % len(PLACES)] for n in range(len(series.known))],
         "error_x": _bars([point.dx for point in series.known]),
         "error_y": _bars([point.dy for point in series.known]),
@@ -110,11 +110,11 @@ def heat(one: Heat) -> Html:
     shown = [[value if isfinite(value) else None for value in row] for row in one.values]
     trace: dict[str, Any] = {
         "type": "heatmap",
-        "x": [escape(name) for name in one.columns],
-        "y": [escape(name) for name in one.rows],
+        "x": [_label(name) for name in one.columns],
+        "y": [_label(name) for name in one.rows],
         "z": shown,
         "colorscale": "Cividis",
-        "colorbar": {"title": {"text": escape(one.unit)}, "thickness": 12},
+        "colorbar": {"title": {"text": _label(one.unit)}, "thickness": 12},
         "hovertemplate": "%{y}, %{x}: %{z:.4g}<extra></extra>",
         "hoverongaps": False,
     }
@@ -122,7 +122,7 @@ def heat(one: Heat) -> Html:
     trace |= {"texttemplate": "%{z:.2f}", "xgap": 2, "ygap": 2} if one.written else {}
     layout = {
         "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
-        "xaxis": {"title": {"text": escape(one.across)}, "automargin": True, "type": "category", "nticks": 16},
+        "xaxis": {"title": {"text": _label(one.across)}, "automargin": True, "type": "category", "nticks": 16},
         "height": 150 + (34 if one.written else 26) * len(one.rows),
     }
     rows = [(name, *(_figure(value) for value in line)) for name, line in zip(one.rows, one.values, strict=True)]
@@ -132,6 +132,11 @@ def heat(one: Heat) -> Html:
 def interactive(markup: str) -> bool:
     """Whether a page needs plotly."""
     return f"{MARK}=" in markup
+
+
+def _label(value: str) -> str:
+    """Text for plotly, which reads markup in its labels, but knows no entity of a quotation mark."""
+    return escape(value, quote=False)
 
 
 def _figured(title: str, drawn: Html, behind: Html) -> Html:

@@ -133,18 +133,14 @@ def _command(data: Data, specs: Sequence[Spec], *, quick: bool) -> str:
 def tradeoffs(found: Found) -> Iterator[Html]:
     """For each backbone and protocol: how far lists are from the oracle's, and the quality that is kept."""
     for one in found["tables"]:
+        places = [(row, place) for row in one["rows"] if (place := _place(row)) is not None]
         series = [
-            Series(_SERIES.get(row["grade"], row["grade"]), [Point(*place, label=row["method"])])
-            for row in one["rows"]
-            if (place := _place(row)) is not None
-        ]
-        merged = [
-            Series(name, [point for other in series if other.name == name for point in other.points])
-            for name in dict.fromkeys(one.name for one in series)
+            Series(_SERIES.get(name, name), [Point(*at, label=r["method"]) for r, at in places if r["grade"] == name])
+            for name in dict.fromkeys(row["grade"] for row, _ in places)
         ]
         title = f"{one['backbone']}, {one['protocol']}: how far from the oracle, and how good for those who stay"
-        if merged:
-            yield figures.chart(Chart(title, _ACROSS, _UP, merged, (True, False)))
+        if series:
+            yield figures.chart(Chart(title, _ACROSS, _UP, series, (True, False)))
 
 
 _ACROSS = "1 − RBO of neighbours' lists to the oracle's"

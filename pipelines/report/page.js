@@ -1,10 +1,11 @@
 "use strict";
-// Draws the plots that can be pointed at: each when it comes near the window, all of them before the page is printed.
+// Draws the plots that can be pointed at: those near the window first, all of them before the page is printed.
 (function () {
   const CONFIG = { responsive: true, displayModeBar: false };
   const TOUCH = window.matchMedia("(pointer: coarse)").matches;
   const PRINTED = 680;
   const NARROW = 480;
+  const PAUSE = 60;
   const places = Array.from(document.querySelectorAll("[data-plot]"));
   const drawn = new Set();
 
@@ -23,22 +24,26 @@
     Plotly.newPlot(place, spec.data, layout, CONFIG);
   }
 
-  if ("IntersectionObserver" in window) {
-    const watch = new IntersectionObserver(function (entries) {
-      entries.filter((entry) => entry.isIntersecting).forEach(function (entry) {
-        watch.unobserve(entry.target);
-        draw(entry.target);
-      });
-    }, { rootMargin: "600px" });
-    places.forEach((place) => watch.observe(place));
-  } else {
-    places.forEach(draw);
+  // Near the window at once, the others one after another: none of them keeps the page from opening.
+  const shown = (place) => place.offsetParent !== null;
+  const watch = new IntersectionObserver(function (entries) {
+    entries.filter((entry) => entry.isIntersecting).forEach((entry) => draw(entry.target));
+  }, { rootMargin: "200px" });
+  places.forEach((place) => watch.observe(place));
+
+  function next() {
+    const place = places.find((one) => !drawn.has(one) && shown(one));
+    if (!place) return;
+    draw(place);
+    window.setTimeout(next, PAUSE);
   }
+  window.setTimeout(next, PAUSE);
+
   window.addEventListener("beforeprint", function () {
-    places.forEach(draw);
-    places.forEach((place) => Plotly.relayout(place, { width: PRINTED }));
+    places.filter(shown).forEach(draw);
+    drawn.forEach((place) => Plotly.relayout(place, { width: PRINTED }));
   });
   window.addEventListener("afterprint", function () {
-    places.forEach((place) => Plotly.relayout(place, { width: null, autosize: true }));
+    drawn.forEach((place) => Plotly.relayout(place, { width: null, autosize: true }));
   });
 })();

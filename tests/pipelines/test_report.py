@@ -85,15 +85,11 @@ def measured(lethe):
     looked = drifting.lab_of(None, FEW)
     looked.keeper = keeper
     run_localise(looked, LocaliseWish(neurons=8, wordings=TWO))
-    about = concept_evaluations.lab_of(None)
-    about.keeper, grid = (
-        keeper,
-        concept_evaluations.grid("refusal-guided", "refusal-random", attacked=("refusal-guided",)),
-    )
-    asked = run_concepts(about, grid)
     layers, wanted = comparisons.lab_of(None), comparisons.wish(surfaces=SURFACES)
     layers.concepts.keeper = keeper
     compared = run_layers(layers, wanted)
+    about, grid = layers.concepts, concept_evaluations.grid("prompt", attacked=("prompt",))
+    asked = run_concepts(about, grid)
     return {
         "layers": told_layers(layers, compared, wanted.arms),
         "forgetting": lethe.read(*words),
@@ -142,9 +138,9 @@ def test_a_hostile_title_is_text(shown):
 
 
 def test_audits_are_those_of_the_store(shown):
-    own = shown.text.partition(f"<caption>Audits of {shown.gone}</caption>")[2].partition("</table>")[0]
-    rows = re.findall(r'<tr><th scope="row">(\w[\w-]*)</th>(.*?)</tr>', own)
-    shown_audits = {name: re.findall(r"<td>(.*?)</td>", rest) for name, rest in rows}
+    own = shown.text.partition(f"Audits of {shown.gone}</span></caption>")[2].partition("</table>")[0]
+    rows = re.findall(r"<tr><th[^>]*>([\w-]+)</th>(.*?)</tr>", own)
+    shown_audits = {name: re.findall(r"<td[^>]*>(.*?)</td>", rest) for name, rest in rows}
     for audit in shown.certificate["audits"]:
         value, limit, _, control, ended, _ = shown_audits[audit["audit"]]
         assert (value, limit, control) == tuple(f"{audit[key]:.4g}" for key in ("value", "limit", "control"))
@@ -216,7 +212,7 @@ def test_a_damaged_cell_is_told_and_left_out(shown, tmp_path):
             destroy(folder)
     copy.ok("report", "--root", copy.root, "--out", tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
-    assert f'<th scope="row">{cell.parents[1].name}</th>' in text
+    assert f">{cell.parents[1].name}</th>" in text
 
 
 def test_the_page_is_written_whole_and_told_to_programs(lethe, tmp_path):
@@ -266,7 +262,7 @@ def browser(page: Path, *options: object) -> tuple[str, list[str]]:
 def test_chromium_draws_every_plot_and_has_nothing_to_complain_of(shown, tmp_path):
     page = tmp_path / "page.html"
     files.write_atomic(page, lambda place: place.write_text(shown.text, encoding="utf-8"))
-    dom, console = browser(page, "--window-size=1280,60000", "--virtual-time-budget=8000", "--dump-dom")
+    dom, console = browser(page, "--window-size=1280,900", "--virtual-time-budget=8000", "--dump-dom")
     assert console == []
     assert dom.count("data-plot=") == shown.text.count("data-plot=") > 3
     assert dom.count('class="js-plotly-plot"') == shown.text.count("data-plot=")
