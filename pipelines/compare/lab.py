@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from db.errors import LetheError
 from db.store import Store
 from llm.model import load
 from pipelines import models
@@ -19,6 +20,7 @@ from pipelines.evaluate.data import read as read_split
 from pipelines.evaluate.guard import Guard
 from pipelines.evaluate.keep import StoreKeeper
 from pipelines.evaluate.methods import METHODS, Fitting
+from pipelines.evaluate.protocols import protocol as protocol_of
 from pipelines.evaluate.run import Grid as RowsGrid
 from pipelines.evaluate.run import Lab as Rows
 from pipelines.evaluate.settings import chosen
@@ -72,7 +74,11 @@ def prepared(store: Store, given: Given, grid: Grid, bars: Bars) -> tuple[Lab, R
 def rows_grid(
     arms: Sequence[Arm], backbone: str, protocol: str, *, seeds: int, draw: int, attack: str | None
 ) -> RowsGrid:
-    """The grid of `lethe evaluate forgetting` that the arms come to."""
+    """The grid of `lethe evaluate forgetting` that the arms come to. Raises LetheError where no whole people ask."""
+    if not protocol_of(protocol, draw).whole_people:
+        raise LetheError(
+            f"protocol {protocol!r} forgets rows of people who stay: give users-5, sequence-10 or the like"
+        )
     names = dict.fromkeys(method_of(arm, backbone) for arm in arms)
     own = tuple(name for name in names if name not in (methods.ORACLE, methods.NONE))
     inquiry = Inquiry(attack) if attack else None

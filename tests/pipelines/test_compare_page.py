@@ -16,7 +16,7 @@ from pipelines.compare.run import run
 from pipelines.compare.summary import summarise
 from pipelines.evaluate.page import About, reading
 from pipelines.evaluate.run import run as run_rows
-from tests.pipelines import evaluations
+from tests.pipelines import concept_evaluations, evaluations
 from tests.pipelines.comparisons import lab_of, wish
 from tests.pipelines.concept_evaluations import saved
 from tests.pipelines.test_compare import ERASURE, FILTER, PROMPT
@@ -156,18 +156,17 @@ def test_what_a_person_wrote_stays_and_pictures_lie_beside(found, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A folder with a toy checkpoint."""
-    from tests.pipelines.concept_evaluations import base
-
-    return saved(base(), tmp_path_factory.mktemp("model") / "base")
+def models(tmp_path_factory):
+    """Folders of a toy checkpoint and of another of its lineage."""
+    folder = tmp_path_factory.mktemp("models")
+    return saved(concept_evaluations.base(), folder / "base"), saved(concept_evaluations.fork(), folder / "fork")
 
 
 QUICK = ("compare", "--quick", "--concept", "Film number 7", "--people", 4)
 
 
-def test_the_command_keeps_cells_goes_on_and_writes_a_page(lethe, model, tmp_path):
-    words = (*QUICK, "--model", model, "--arm", FILTER, "--arm", ERASURE, "--protocol", "together-1")
+def test_the_command_keeps_cells_goes_on_and_writes_a_page(lethe, models, tmp_path):
+    words = (*QUICK, "--model", models[0], "--arm", FILTER, "--arm", ERASURE, "--protocol", "together-1")
     few = (*words, "--surface", "served list", "--surface", "answers")
     page = tmp_path / "comparison.md"
     left = lethe(*few, "--minutes", 0)
@@ -186,6 +185,10 @@ def test_the_command_keeps_cells_goes_on_and_writes_a_page(lethe, model, tmp_pat
     shown = lethe.ok(*few)
     assert re.search(r"^served list +\d\.\d{3} +0\.000 ", shown.out, flags=re.MULTILINE)
     assert "1 people forgotten (ease, together-1)" in shown.out
+    (told,) = lethe.read(*few, "--oracle", f"Film number 7={models[1]}")["concepts"]
+    answers = {line["arm"]: line for line in told["surfaces"][-1]["rows"]}
+    assert told["oracle"] is not None
+    assert answers[NONE]["gap"]["mean"] == answers[NONE]["value"] - answers[ORACLE]["value"]
 
 
 @pytest.mark.parametrize(
@@ -199,6 +202,7 @@ def test_the_command_keeps_cells_goes_on_and_writes_a_page(lethe, model, tmp_pat
         (("--oracle", "Film number 7=nowhere"), "NAME=DIR"),
         (("--backbone", "best"), "backbone 'best' is unknown"),
         (("--protocol", "nobody"), "protocol 'nobody' is unknown"),
+        (("--protocol", "interactions-10"), "forgets rows of people who stay"),
         (("--membership", "some"), "canaries 'some' are unknown"),
         (("--split", "mine"), "split 'mine' is unknown"),
         (("--model", "nowhere/at/all"), "no such folder"),
