@@ -29,6 +29,9 @@ from pipelines.report.markup import Html, join
 
 COMMAND = "lethe drift"
 
+DRAWN = (Kind.ORDER, Kind.TYPOS, Kind.SYNONYMS, Kind.WORDS)
+"""Perturbations of which as many instances are made as are asked for."""
+
 FEWEST = 20
 """People of whom drift is to be told; fewer are a quick look."""
 
@@ -51,7 +54,7 @@ def _comparison(shelf: Shelf, kept: Sequence[Kept], now: datetime) -> Comparison
     specs, first = [one.spec for one in kept], kept[0].spec
     scorers = [name for name in SCORERS if any(spec.scorer == name for spec in specs)]
     found: Found = plain(_found(shelf, specs, scorers))
-    typed = _command(shelf, specs, scorers)
+    typed = _command(shelf, found, scorers)
     told, drawn = page.made(about("Drift", typed, kept[-1].machine, now), found, folder="drawn")
     pictures = {name: figures.picture(one) for name, one in drawn.items()}
     people = first.asking["people"]
@@ -79,8 +82,8 @@ def _found(shelf: Shelf, specs: Sequence[Spec], scorers: Sequence[str]) -> Found
     }
 
 
-def _command(shelf: Shelf, specs: Sequence[Spec], scorers: Sequence[str]) -> str:
-    asking = specs[0].asking
+def _command(shelf: Shelf, found: Found, scorers: Sequence[str]) -> str:
+    asking = found["data"]
     return command(
         "drift",
         options=[
@@ -88,11 +91,18 @@ def _command(shelf: Shelf, specs: Sequence[Spec], scorers: Sequence[str]) -> str
             ("users", asking["people"]),
             ("requests", asking["requests"]),
             ("candidates", asking["candidates"]),
-            ("split", shelf.split_name(specs[0].split)),
+            ("split", shelf.split_name(asking["split"])),
             ("unseen", bool(asking["unseen"])),
+            ("draws", _draws(found)),
             ("seed", asking["seed"]),
         ],
     )
+
+
+def _draws(found: Found) -> int | None:
+    """Of orders, typos and the like, as their cells hold them; None where there are none."""
+    rows = [row for table in found["tables"] for one in table["models"] for row in one["rows"]]
+    return max((row["instances"] for row in rows if row["kind"] in DRAWN), default=None)
 
 
 def maps(found: Found) -> Iterator[Html]:

@@ -22,13 +22,16 @@ SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star")
 LEGEND, TOP = 26, 52
 """Where an SVG document is cut above, in pixels: below its title, and below an empty legend too."""
 
+TICKS = 20
+"""Whole numbers at most that bear a tick each."""
+
 LETTER = 6.6
 """Pixels that a letter of a label is wide, about."""
 
 LABELLED = 14
 """Points that bear their labels at most; of more the labels show under the pointer."""
 
-PLACES = ("top center", "bottom center", "middle right", "middle left")
+PLACES = ("top center", "bottom center", "middle right", "top right", "bottom right")
 """Of labels, so that those of points at one place do not cover each other."""
 
 DASHES = ("solid", "dash", "dot")
@@ -70,7 +73,7 @@ def chart(one: Chart) -> Html:
     traces = [_trace(series, place, labelled=few) for place, series in enumerate(one.series)]
     ends = [[getattr(point, axis) for series in one.series for point in series.known] for axis in ("x", "y")]
     axes = [
-        {"title": {"text": _label(name)}, "range": _range(values, share=share), "zeroline": False}
+        {"title": {"text": _label(name)}, "range": _range(values, share=share), "zeroline": False, **_steps(values)}
         for name, values, share in zip((one.x, one.y), ends, one.shares, strict=True)
     ]
     layout = {"xaxis": axes[0], "yaxis": axes[1], "height": 440}
@@ -95,6 +98,12 @@ def _trace(series: Series, place: int, *, labelled: bool) -> dict[str, Any]:
         "hovertemplate": "%{text}<br>%{x:.3f}, %{y:.3f}<extra></extra>",
         "cliponaxis": False,
     }
+
+
+def _steps(values: Sequence[float]) -> dict[str, Any]:
+    """A tick at every whole number, where values are few whole numbers."""
+    whole = bool(values) and all(float(value).is_integer() for value in values)
+    return {"dtick": 1} if whole and 0 < max(values) - min(values) <= TICKS else {}
 
 
 def _range(values: Sequence[float], *, share: bool) -> list[float]:

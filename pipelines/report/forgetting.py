@@ -100,12 +100,20 @@ def _shadows(shelf: Shelf, data: Data, specs: Sequence[Spec]) -> Iterator[Shadow
 
 
 def _quick(shelf: Shelf, specs: Sequence[Spec]) -> bool:
-    """Whether the settings are those of a quick run, which chooses none."""
+    """Whether the settings are known from quick runs alone, which choose none for a trained backbone."""
     for spec in specs:
-        folder = shelf.folders.get(f"settings-{spec.backbone}-{spec.split}-quick")
-        if folder is not None and _plain(read_document(folder / FILE)) == _plain(spec.settings):
+        name = f"settings-{spec.backbone}-{spec.split}"
+        whole, quick = (_holds(shelf, which, spec) for which in (name, f"{name}-quick"))
+        if quick and not whole:
             return True
     return False
+
+
+def _holds(shelf: Shelf, name: str, spec: Spec) -> bool:
+    """Whether kept settings are those of a cell."""
+    folder = shelf.folders.get(name)
+    known = {} if folder is None else read_document(folder / FILE)
+    return folder is not None and all(key in known and known[key] == spec.settings[key] for key in spec.settings)
 
 
 def _command(data: Data, specs: Sequence[Spec], *, quick: bool) -> str:

@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
+from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -171,6 +173,13 @@ def test_commands_seeds_and_hashes_are_named(shown):
     assert "lethe drift --scorer packed --scorer listwise --users 5" in shown.text
     assert shown.told["forgetting"]["split"]["id"] in shown.text
     assert shown.told["drift"]["model"]["fingerprint"] in shown.text
+
+
+def test_the_command_beside_a_table_finds_its_cells_again(shown):
+    typed = unescape(re.search(r"<code>(lethe evaluate forgetting --[^<]*)</code>", shown.text).group(1))
+    found = shown.lethe.read(*shlex.split(typed)[1:])
+    assert found["cells"] == {"finished": 5, "measured_now": 0, "left": 0}
+    assert found["tables"][0]["rows"][0]["utility"] == shown.told["forgetting"]["tables"][0]["rows"][0]["utility"]
 
 
 def test_the_page_asks_nobody_for_anything_and_holds_a_table_behind_every_figure(shown):
