@@ -15,9 +15,18 @@
     return Object.assign({ font: { family: "inherit", size: 12 }, hovermode: "closest" }, ground, room, own);
   }
 
+  // The library lies in the page as text, and is run when something is drawn: the page is there before.
+  function library() {
+    if (window.Plotly) return;
+    const script = document.createElement("script");
+    script.textContent = document.getElementById("plotly").textContent;
+    document.head.append(script);
+  }
+
   function draw(place) {
     if (drawn.has(place)) return;
     drawn.add(place);
+    library();
     const spec = JSON.parse(place.nextElementSibling.textContent);
     const layout = layoutOf(spec.layout);
     if (place.clientWidth < NARROW) Object.assign(layout, { font: { family: "inherit", size: 10 } });
@@ -29,7 +38,6 @@
   const watch = new IntersectionObserver(function (entries) {
     entries.filter((entry) => entry.isIntersecting).forEach((entry) => draw(entry.target));
   }, { rootMargin: "200px" });
-  places.forEach((place) => watch.observe(place));
 
   function next() {
     const place = places.find((one) => !drawn.has(one) && shown(one));
@@ -37,7 +45,12 @@
     draw(place);
     window.setTimeout(next, PAUSE);
   }
-  window.setTimeout(next, PAUSE);
+  window.addEventListener("load", function () {
+    window.setTimeout(function () {
+      places.forEach((place) => watch.observe(place));
+      next();
+    }, PAUSE);
+  });
 
   window.addEventListener("beforeprint", function () {
     places.filter(shown).forEach(draw);

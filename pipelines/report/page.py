@@ -46,9 +46,14 @@ def document(state: StoreState, shelf: Shelf, kinds: Sequence[Kind], *, now: dat
     ]
     body = _body(state, kinds, sections, now)
     scripts = [_plotly(), (_HERE / "page.js").read_text(encoding="utf-8")] if figures.interactive(body) else []
-    inline = [tag("script", Html(script)) for script in scripts]
-    whole = join([_head(scripts), tag("body", body, *inline)])
+    whole = join([_head(scripts), tag("body", body, *_inline(scripts))])
     return f'<!DOCTYPE html>\n<html lang="en">\n{whole}\n</html>\n'
+
+
+def _inline(scripts: Sequence[str]) -> list[Html]:
+    """The library as text, which the page's own script runs when there is something to draw, and that script."""
+    kinds: list[dict[str, object]] = [{"type": "text/plain", "id": "plotly"}, {}]
+    return [tag("script", Html(script), **kind) for script, kind in zip(scripts, kinds, strict=False)]
 
 
 def _head(scripts: Sequence[str]) -> Html:
