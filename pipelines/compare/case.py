@@ -56,6 +56,8 @@ class Case:
     make: Make
     embed: Embed
     seed: int = 0
+    unusable: int = 0
+    """Lists so far on which the model had no usable opinion."""
     _found: Found | None = None
     _scores: list[Scores] = field(default_factory=list)
 
@@ -90,15 +92,23 @@ class Case:
     def opinions(self, contexts: Sequence[Context]) -> list[Scores]:
         """What the model says as the arm leaves it."""
         with self.forgotten() as changed:
-            return scored(self.make(changed), contexts)
+            said = scored(self.make(changed), contexts)
+        self.unusable += _unusable(said)
+        return said
 
     def lists(self, weight: float) -> list[tuple[ItemId, ...]]:
         """Everybody's list, best first: those concerned by the arm's model, the others by the plain one."""
         if not self._scores:
             contexts, own = self.found.contexts, self.concerned
-            told = iter(self.opinions([one for one, mine in zip(contexts, own, strict=True) if mine]))
-            rest = iter(scored(self.make(self.plain), [c for c, mine in zip(contexts, own, strict=True) if not mine]))
-            self._scores = [next(told if mine else rest) for mine in own]
+            mine, theirs = (
+                [c for c, is_own in zip(contexts, own.tolist(), strict=True) if is_own is which]
+                for which in (True, False)
+            )
+            with self.forgotten() as changed:
+                told = iter(scored(self.make(changed), mine))
+            rest = iter(scored(self.make(self.plain), theirs))
+            self._scores = [next(told if is_own else rest) for is_own in own.tolist()]
+        self.unusable += _unusable(self._scores)
         return ranked(self.found, self._scores, weight)
 
     def unforgotten(self, weight: float) -> list[tuple[ItemId, ...]]:
@@ -125,6 +135,10 @@ def scored(scorer: Scorer, contexts: Sequence[Context]) -> list[Scores]:
     for start in range(0, len(contexts), CHUNK):
         said += scorer.score(contexts[start : start + CHUNK])
     return said
+
+
+def _unusable(said: Sequence[Scores]) -> int:
+    return sum(not one.usable for one in said)
 
 
 def ranked(found: Found, scores: Sequence[Scores], weight: float) -> list[tuple[ItemId, ...]]:

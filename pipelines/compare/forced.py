@@ -76,11 +76,11 @@ def _above(case: Case, told: Told, beside: Told, *, shown: Sequence[Item] = ()) 
     own = [one for one, mine in zip(case.found.contexts, case.concerned, strict=True) if mine]
     contexts = [Context(one.user, (*one.history, *shown), lineup) for one in own]
     values, about = list[float](), list[str]()
-    for said in case.opinions(contexts):
-        for number, (item, rival) in enumerate(zip(items, near, strict=True)):
-            apart = said.values[number] - said.values[[place[one.id] for one in rival]]
+    for one, said in zip(own, case.opinions(contexts), strict=True):
+        for number, rival in enumerate(near):
+            apart = said.values[number] - said.values[[place[other.id] for other in rival]]
             values.append(float((np.sign(apart) / 2 + 0.5).mean()))
-            about.append(str(item.id))
+            about.append(str(one.user))
     return Sample(np.array(values), tuple(about))
 
 

@@ -20,8 +20,8 @@ _LEGEND = f"""\
   same questions, with the same seeds, about the same people on the same split. The higher a figure, the more is left.
 - **oracle**: for a concept, a language model of the same lineage trained without it, a backbone fitted without its
   rows, and a catalogue that never held its items; for a person, backbones trained without their rows. **gap**: value
-  minus oracle, with a 95% bootstrap interval over people or items. **way**: the share of the way from the arm that
-  forgot nothing to the oracle.
+  minus oracle, with a 95% bootstrap interval over people, items or questions. **way**: the share of the way from the
+  arm that forgot nothing to the oracle.
 - **gone**: at least {WHOLE:.0%} of the way; **left**: at most {NOTHING:.0%}; **partly**: between. **cannot tell**: the
   arm that forgot nothing and the oracle do not differ by an interval that excludes 0. **no oracle**: the surface reads
   the language model and no checkpoint without the concept was given; nothing stands in for it. (Exposure in lists
@@ -138,13 +138,14 @@ def _surfaces(surfaces: Sequence[Found]) -> Iterator[str]:
 
 def _line(row: Found) -> Sequence[str]:
     spread = f" ± {row['spread']:.3f}" if row["spread"] is not None else ""
+    unusable = f", {row['unusable']} lists without a usable answer" if row.get("unusable") else ""
     return (
         row["arm"],
         number(row["value"], 3) + spread,
         number(row["oracle"], 3, "none"),
         gap(row["gap"]),
         number(row["forgotten"], 2),
-        f"**{row['state']}**",
+        f"**{row['state']}**{unusable}",
         str(row["seeds"]),
         str(row["asked"]),
         row["as"] or "",

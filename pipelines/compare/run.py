@@ -83,7 +83,9 @@ def run(lab: Lab, wish: Wish, *, minutes: float | None = None) -> Outcome:
     until = None if minutes is None else time.monotonic() + minutes * 60
     check(lab.grid.concepts, lab.concepts.oracles)
     planned = tuple(plan(lab, wish))
-    tasks = {spec.name: _task(lab, one, spec) for one, spec in sorted(_each(planned), key=_order)}
+    tasks: dict[str, Task] = {}
+    for one, spec in sorted(_each(planned), key=_order):
+        tasks.setdefault(spec.name, _task(lab, one, spec))
     return Outcome(planned, work(list(tasks.values()), lab.concepts.keeper, lab.concepts.bars, until=until))
 
 
@@ -156,9 +158,10 @@ def _order(pair: tuple[Planned, Spec]) -> tuple[object, ...]:
 def _task(lab: Lab, one: Planned, spec: Spec) -> Task:
     def _do(bar: Progress) -> None:
         case, facts = _case(lab, one, spec, bar)
-        started = time.perf_counter()
+        started, case.unusable = time.perf_counter(), 0
         found = one.surface.measure(case)
-        told = {**facts, "seconds": time.perf_counter() - started, "about": _about(lab, one.concept)}
+        cost = {**facts, "seconds": time.perf_counter() - started}
+        told = {**cost, "unusable": case.unusable, "about": _about(lab, one.concept)}
         cells.keep(lab.concepts.keeper, spec, found, told, run=lab.run, machine=machine())
 
     whose = "" if one.scope is Scope.EVERYBODY else f", {one.scope}"

@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.compare.arms import Arm
 from pipelines.evaluate.key import key_of
 
-HARNESS = 2
+HARNESS = 4
 """Grows when cells are measured otherwise: older ones are not found any more."""
 
 

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from pipelines.compare.arms import NONE, ORACLE, Arm
-from pipelines.compare.cells import load
+from pipelines.compare.cells import Kept, load
 from pipelines.compare.rows import NO_ORACLE, NOT_MEASURED, Row, absent, mean, of_cell
 from pipelines.compare.run import Lab, Outcome, Planned
-from pipelines.compare.spec import Spec
 from pipelines.compare.surfaces import Surface
 from pipelines.evaluate.keep import Keeper
 from pipelines.evaluate.tasks import Done
@@ -62,12 +61,12 @@ def _concept(lab: Lab, outcome: Outcome, name: str) -> Row:
 def table(keeper: Keeper, lines: Sequence[Planned]) -> Row:
     """One surface: a row for each line, from what is kept."""
     surface, scope = lines[0].surface, lines[0].scope
-    found = {one.arm.name: [kept for spec in one.specs if (kept := _load(keeper, spec))] for one in lines}
-    base, oracle = mean(found[NONE]), mean(found[ORACLE])
+    found = {one.arm.name: [kept for spec in one.specs if (kept := load(keeper, spec))] for one in lines}
+    base, oracle = (_pooled(found[name]) for name in (NONE, ORACLE))
     twins = _twins(lines)
     rows = []
     for one in lines:
-        own = mean(found[one.arm.name])
+        own = _pooled(found[one.arm.name])
         if own is None or base is None:
             rows.append(absent(one.arm.name, NOT_MEASURED if one.specs else NO_ORACLE))
         else:
@@ -82,16 +81,16 @@ def _about(surface: Surface) -> Row:
     return {"surface": surface.name, "told": surface.told, "kept": surface.kept}
 
 
-def _load(keeper: Keeper, spec: Spec) -> Sample | None:
-    kept = load(keeper, spec)
-    return None if kept is None else kept.sample
+def _pooled(kept: Sequence[Kept]) -> Sample | None:
+    return mean([one.sample for one in kept])
 
 
-def _seeds(samples: Sequence[Sample]) -> Row:
-    """How many trainings there are, their deviation, and how many questions each was asked."""
-    means = [one.mean for one in samples]
+def _seeds(kept: Sequence[Kept]) -> Row:
+    """How many trainings there are, their deviation, how many questions each was asked, and lists without an answer."""
+    means = [one.sample.mean for one in kept]
     spread = float(np.std(means, ddof=1)) if len(means) > 1 else None
-    return {"seeds": len(means), "spread": spread, "asked": len(samples[0].values)}
+    unusable = sum(one.facts["unusable"] for one in kept)
+    return {"seeds": len(means), "spread": spread, "asked": len(kept[0].sample.values), "unusable": unusable}
 
 
 def _twins(lines: Sequence[Planned]) -> dict[str, str]:

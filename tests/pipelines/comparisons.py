@@ -41,7 +41,7 @@ def base():
     """Knows the title's held-out facts, also in other words, and those of other items."""
     asked = toy_subject().asked
     kinds = (ProbeKind.DIRECT, ProbeKind.PARAPHRASE, ProbeKind.RETAIN)
-    return knowing([probe for kind in kinds for probe in asked.of(kind)], steps=40)
+    return knowing([probe for kind in kinds for probe in asked.of(kind)], steps=30)
 
 
 class Fan:

@@ -211,6 +211,8 @@ def test_rows_tell_people_by_their_place(kept):
     lab, _, outcome = kept
     spec = next(one.specs[0] for one in outcome.planned if one.surface.name == "served list")
     assert cells.load(lab.concepts.keeper, spec).sample.items == tuple(map(str, range(HOW.people)))
+    forced = next(one.specs[0] for one in outcome.planned if one.surface.name == "forced candidate")
+    assert set(cells.load(lab.concepts.keeper, forced).sample.items) == set(map(str, range(HOW.people)))
 
 
 def test_a_key_holds_all_that_determines_a_cell(kept):

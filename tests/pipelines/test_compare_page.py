@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from pipelines.cli.compare import told as said
 from pipelines.cli.output import plain
 from pipelines.compare.arms import NONE, ORACLE, arms
 from pipelines.compare.lab import rows_grid
@@ -16,7 +17,7 @@ from pipelines.compare.run import run
 from pipelines.compare.summary import summarise
 from pipelines.evaluate.page import About, reading
 from pipelines.evaluate.run import run as run_rows
-from tests.pipelines import concept_evaluations, evaluations
+from tests.pipelines import comparisons, concept_evaluations, evaluations
 from tests.pipelines.comparisons import lab_of, wish
 from tests.pipelines.concept_evaluations import saved
 from tests.pipelines.test_compare import ERASURE, FILTER, PROMPT
@@ -40,7 +41,8 @@ def people(tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(tmp_path_factory, people):
     """Everything that a run says, as JSON."""
-    lab, asked = lab_of(tmp_path_factory.mktemp("cells")), wish(FILTER, PROMPT)
+    few = ("served list", "candidates", "answers", "quality of the rest")
+    lab, asked = lab_of(tmp_path_factory.mktemp("cells")), wish(FILTER, PROMPT, surfaces=few)
     outcome = run(lab, asked)
     return json.loads(json.dumps(plain(summarise(lab, outcome, asked.arms, people))))
 
@@ -159,7 +161,7 @@ def test_what_a_person_wrote_stays_and_pictures_lie_beside(found, tmp_path):
 def models(tmp_path_factory):
     """Folders of a toy checkpoint and of another of its lineage."""
     folder = tmp_path_factory.mktemp("models")
-    return saved(concept_evaluations.base(), folder / "base"), saved(concept_evaluations.fork(), folder / "fork")
+    return saved(comparisons.base(), folder / "base"), saved(concept_evaluations.fork(), folder / "fork")
 
 
 QUICK = ("compare", "--quick", "--concept", "Film number 7", "--people", 4)
@@ -182,9 +184,9 @@ def test_the_command_keeps_cells_goes_on_and_writes_a_page(lethe, models, tmp_pa
     assert again["cells"]["measured_now"] == 0
     assert again["concepts"] == first["concepts"]
     assert again["data"] == first["data"]
-    shown = lethe.ok(*few)
-    assert re.search(r"^served list +\d\.\d{3} +0\.000 ", shown.out, flags=re.MULTILINE)
-    assert "1 people forgotten (ease, together-1)" in shown.out
+    shown = said(first)
+    assert re.search(r"^served list +\d\.\d{3} +0\.000 ", shown, flags=re.MULTILINE)
+    assert "1 people forgotten (ease, together-1)" in shown
     (told,) = lethe.read(*few, "--oracle", f"Film number 7={models[1]}")["concepts"]
     answers = {line["arm"]: line for line in told["surfaces"][-1]["rows"]}
     assert told["oracle"] is not None
@@ -192,7 +194,7 @@ def test_the_command_keeps_cells_goes_on_and_writes_a_page(lethe, models, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "line"),
     [
         (("--arm", "both sides"), "arm 'both sides' is unknown"),
         (("--surface", "moon"), "surface 'moon' is unknown"),
@@ -208,8 +210,8 @@ def test_the_command_keeps_cells_goes_on_and_writes_a_page(lethe, models, tmp_pa
         (("--model", "nowhere/at/all"), "no such folder"),
     ],
 )
-def test_bad_input_is_one_line(lethe, words, said):
+def test_bad_input_is_one_line(lethe, words, line):
     refused = lethe("compare", "--quick", *words)
     assert refused.status == 1
-    assert said in refused.err
+    assert line in refused.err
     assert refused.err.strip().splitlines()[-1].startswith("lethe: ")
