@@ -41,8 +41,8 @@ $(INSTALLED): pyproject.toml constraints.txt | $(filter .uv/bin/uv,$(UV))
 demo: $(INSTALLED)  ## the whole story on ml-100k, in demo-root/
 	LETHE_ROOT=demo-root $(VENV)/bin/lethe demo
 
-test: $(INSTALLED)  ## the tests (without the nightly ones)
-	$(PY) -m pytest -rfEs
+test: $(INSTALLED)  ## the tests (without the nightly ones), two at a time
+	$(PY) -m pytest -rfEs -n 2 --dist loadfile
 
 # Five parts, so that `make -k check` tells everything that is wrong at once.
 check: lint layout types arrow shape  ## lint, format, types, import arrow, doctests, shape of the code
