@@ -49,6 +49,16 @@ def repeated(name: str, values: Iterable[object]) -> list[tuple[str, object]]:
     return [(name, value) for value in dict.fromkeys(values)]
 
 
+def span(seeds: Iterable[int]) -> str:
+    """Seeds in words.
+
+    >>> span([2, 0, 1]), span([0])
+    ('seeds 0 to 2', 'seed 0')
+    """
+    every = sorted(set(seeds))
+    return f"seed {every[0]}" if len(every) == 1 else f"seeds {every[0]} to {every[-1]}"
+
+
 def about(title: str, typed: str, machine: Mapping[str, Any], now: datetime) -> "About":
     """What the Markdown page of a measurement says of itself."""
     from pipelines.evaluate.page import About

@@ -26,6 +26,7 @@ from pipelines.report.comparison import (
     model_told,
     newest,
     repeated,
+    span,
 )
 from pipelines.report.kept import Cell, Shelf
 from pipelines.report.markdown import rendered
@@ -68,9 +69,8 @@ def _comparison(items: Sequence[Item], parts: Sequence[Cell[Spec]], now: datetim
     }
     text, _ = page.made(about("Concepts", typed, parts[-1].machine, now), found, folder="drawn")
     title = f"Ways to forget {told['name']} in the model" + (", a quick run" if found["quick"] else "")
-    seeds = sorted({one.spec.seed for one in parts})
     body = rendered(text, _figures(told), deeper=3)
-    seed = f"seeds {seeds[0]} to {seeds[-1]}"
+    seed = span(one.spec.seed for one in parts)
     return Comparison(title, body, typed, seed, "", first.model, len(parts), found["quick"])
 
 

@@ -22,7 +22,7 @@ from pipelines.evaluate.split import Data
 from pipelines.evaluate.summary import summarise
 from pipelines.evaluate_concepts.charts import Chart, Point, Series
 from pipelines.report import figures
-from pipelines.report.comparison import Comparison, Found, about, command, finished, grouped, newest, repeated
+from pipelines.report.comparison import Comparison, Found, about, command, finished, grouped, newest, repeated, span
 from pipelines.report.kept import Cell, Shelf
 from pipelines.report.markdown import rendered
 from pipelines.report.markup import Html, join
@@ -84,7 +84,7 @@ def _comparison(shelf: Shelf, data: Data, run: Sequence[Kept], now: datetime) ->
     told, drawn = page.made(about(title, typed, run[-1].machine, now), [Part("Tables", found)], [], folder="drawn")
     pictures = {name: figures.picture(one) for name, one in drawn.items()}
     body = join([*tradeoffs(found), rendered(told, pictures, deeper=3)])
-    seeds = f"draw {specs[0].protocol.draw}, seeds {_span([s.seed for s in specs])}"
+    seeds = f"draw {specs[0].protocol.draw}, {span(spec.seed for spec in specs)}"
     return Comparison(title, body, typed, seeds, f"split {data.split.id}", "", len(specs), quick)
 
 
@@ -161,10 +161,6 @@ def _place(row: Found) -> tuple[float, float] | None:
     if lists is None or ratio is None or not isfinite(ratio["mean"]):
         return None
     return float(lists["value"]), float(ratio["mean"])
-
-
-def _span(seeds: Sequence[int]) -> str:
-    return f"{min(seeds)} to {max(seeds)}"
 
 
 @contextmanager

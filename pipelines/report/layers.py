@@ -28,6 +28,7 @@ from pipelines.report.comparison import (
     model_told,
     newest,
     repeated,
+    span,
 )
 from pipelines.report.concepts import named
 from pipelines.report.figures import Heat
@@ -102,7 +103,7 @@ def _comparison(
     pictures = {key: figures.picture(own) for key, own in drawn.items()}
     title = f"{name}: which layer forgets what" + (", a quick run" if facts["quick"] else "")
     body = join([*_map(found["concepts"][0]), rendered(text, pictures, deeper=3)])
-    seed = f"draw {facts['lists']['seed']}, seeds 0 to {max(one.spec.seed for one in cells)}"
+    seed = f"draw {facts['lists']['seed']}, {span(one.spec.seed for one in cells)}"
     return Comparison(title, body, typed, seed, f"split {facts['split']['id']}", model, len(cells), facts["quick"])
 
 

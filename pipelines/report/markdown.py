@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from pipelines.evaluate.page import BEGIN
-from pipelines.report.markup import Html, details, join, listed, table, tag, text
+from pipelines.report.markup import Html, details, join, listed, table, tag, typed
 
 LEGEND = "How to read it"
 """A heading whose points open on demand."""
@@ -76,5 +76,4 @@ def _cells(line: str) -> list[str]:
 
 def _inline(line: str) -> Html:
     """Bold and code, after everything was escaped."""
-    told = re.sub(r"`([^`]+)`", r"<code>\1</code>", text(line))
-    return Html(re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", told))
+    return Html(re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", typed(line)))

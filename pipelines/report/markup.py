@@ -1,5 +1,6 @@
 """HTML from values: whatever comes from data is escaped here, and nowhere else is markup made of strings."""
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -44,6 +45,15 @@ def tag(name: str, *children: object, **attributes: object) -> Html:
 def code(value: object) -> Html:
     """Something to be typed or compared, letter by letter."""
     return tag("code", value)
+
+
+def typed(line: str) -> Html:
+    """A line in which something to be typed stands between backticks.
+
+    >>> typed("see `a < b`")
+    'see <code>a &lt; b</code>'
+    """
+    return Html(re.sub(r"`([^`]+)`", r"<code>\1</code>", text(line)))
 
 
 def short(digest: str | None, digits: int = 12) -> Html:

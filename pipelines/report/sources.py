@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pipelines import certificate
 from pipelines.report.comparison import Comparison
 from pipelines.report.kept import Shelf
-from pipelines.report.markup import Html, Row, code, join, listed, short, table, tag
+from pipelines.report.markup import Html, Row, code, join, listed, short, table, tag, typed
 from pipelines.report.requests import moment
 from pipelines.report.state import StoreState
 
@@ -20,7 +20,7 @@ _OWN = (
 def limits(state: StoreState) -> Html:
     """What the certificates say is beyond reach, and what the page itself cannot tell."""
     told = dict.fromkeys(line for one in state.erases for line in (one.certificate or {}).get("limits", ()))
-    return join([listed([*(told or dict.fromkeys(certificate.LIMITS)), *_OWN])])
+    return listed(typed(line) for line in [*(told or certificate.LIMITS), *_OWN])
 
 
 def made(state: StoreState, shelf: Shelf, found: Sequence[Comparison], page: str) -> Html:
