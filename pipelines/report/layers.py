@@ -167,7 +167,8 @@ def _map(one: Found) -> Iterator[Html]:
     names = list(dict.fromkeys(row["arm"] for table in forgets for row in table["rows"]))
     ways = [{row["arm"]: row["forgotten"] for row in table["rows"]} for table in forgets]
     values = [[nan if way.get(name) is None else float(way[name]) for name in names] for way in ways]
-    if any(isfinite(value) for line in values for value in line):
+    told = [(page.named(own), line) for own, line in zip(forgets, values, strict=True) if any(map(isfinite, line))]
+    if told:
         title = f"{one['name']}: share of the way to the oracle (0: nothing forgotten, 1: as the oracle)"
-        surfaces = [page.named(table) for table in forgets]
-        yield figures.heat(Heat(title, surfaces, names, values, "way", ends=(0.0, 1.0), written=True))
+        surfaces, shares = [name for name, _ in told], [line for _, line in told]
+        yield figures.heat(Heat(title, surfaces, names, shares, "way", ends=(0.0, 1.0), written=True))
