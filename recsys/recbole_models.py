@@ -8,7 +8,7 @@ key is an error, and the best state is kept in memory. No checkpoint, cached dat
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from logging import getLogger
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from db.errors import LetheError
 from db.log import InteractionLog
+from recsys.best_epoch import BestEpoch, Trained
 from recsys.candidates import FloatArray
 from recsys.graph import mean_propagation, normalised_adjacency
 from recsys.heldout import HeldOut, served
@@ -62,15 +63,6 @@ class TrainSettings:
             raise LetheError(f"{self} is not trainable: counts must be at least 1, the learning rate above 0")
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A fitted backbone, the epoch its state was taken from, and NDCG@10 on validation by epoch."""
-
-    backbone: ItemVectors
-    epoch: int
-    curve: tuple[tuple[int, float], ...] = ()
-
-
 class RecBoleFitter:
     """Trains one model. Random states outside it are left as they were."""
 
@@ -99,7 +91,7 @@ class RecBoleFitter:
         """
         if len(log) == 0:
             raise LetheError("there are no interactions to train on: ingest some first")
-        best = _Best(self._settings.patience)
+        best = BestEpoch(self._settings.patience)
         for epoch, model in _epochs(self._settings, log, seed, self._device):
             progress(epoch, self._settings.epochs)
             last = epoch == self._settings.epochs
@@ -115,34 +107,6 @@ class RecBoleFitter:
             if best.stale:
                 break
         return best.trained()
-
-
-@dataclass(slots=True)
-class _Best:
-    patience: int
-    curve: list[tuple[int, float]] = field(default_factory=list)
-    epoch: int = 0
-    value: float = -1.0
-    backbone: ItemVectors | None = None
-    waited: int = 0
-
-    def offer(self, epoch: int, value: float, backbone: ItemVectors) -> None:
-        """Keep this state if it is the best so far."""
-        self.curve.append((epoch, value))
-        self.waited += 1
-        if value > self.value:
-            self.epoch, self.value, self.backbone, self.waited = epoch, value, backbone, 0
-
-    @property
-    def stale(self) -> bool:
-        """Whether the value has not risen for `patience` evaluations."""
-        return self.waited >= self.patience
-
-    def trained(self) -> Trained:
-        """The best state. Raises LetheError when no evaluation gave a number."""
-        if self.backbone is None:
-            raise LetheError("training ended without an evaluated epoch: validation values were not numbers")
-        return Trained(self.backbone, self.epoch, tuple(self.curve))
 
 
 def _epochs(
