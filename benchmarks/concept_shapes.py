@@ -69,7 +69,8 @@ def work_of(model: LanguageModel, rows: Iterable[Row], passes: int) -> float:
     layers = sum(weights.numel() for weights in model.model.parameters()) - embedded * (1 if tied else 2)
     tokens = len({row.shared for row in rows}) * max(len(row.shared) for row in rows) + sum(row.own for row in rows)
     answers = sum(len(row.answer) for row in rows)
-    return 2.0 * passes * (tokens * layers + answers * embedded)
+    work: float = 2.0 * passes * (tokens * layers + answers * embedded)
+    return work
 
 
 def step_seconds(fit: Callable[[Callable[[int, int], None]], Any]) -> tuple[Any, list[float]]:

@@ -38,7 +38,7 @@ def read(lab: Lab, wish: Wish, outcome: Outcome, *, p: float = P, weight: float 
     With a weight below 1, of the lists that backbone and model give together.
     """
     asked = ((one.person, one.number, list(one.backbone)) for one in lab.requests)
-    schema = {**dict.fromkeys(ASKED, pl.Int64), "backbone": pl.List(pl.Float64)}
+    schema: dict[str, Any] = {**dict.fromkeys(ASKED, pl.Int64), "backbone": pl.List(pl.Float64)}
     backbone = pl.DataFrame(list(asked), schema=schema, orient="row")
     return kept_rows(lab.keeper, wish.scorers, outcome.specs, p=p, served=None if weight == 1 else (backbone, weight))
 
