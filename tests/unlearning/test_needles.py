@@ -39,6 +39,20 @@ def test_it_agrees_with_the_plain_search_where_strings_share_their_heads():
     assert 40 < sum(told) < 360, "both answers occur"
 
 
+def test_long_and_short_strings_of_one_head_are_told_apart():
+    """Histories are as long as people are busy, and their numbers begin alike."""
+    rng = np.random.default_rng(6)
+    long = [rng.integers(0, 3, size=length).astype("<i8").tobytes() for length in range(8, 48)]
+    searched, told = Strings(long), []
+    for _ in range(300):
+        window = rng.integers(0, 3, size=60).astype("<i8").tobytes()
+        planted = long[rng.integers(len(long))]
+        window = window[:17] + (planted if rng.random() < 0.5 else planted[:-1]) + window[17:]
+        told.append(any(string in window for string in long))
+        assert searched.within(window) == told[-1]
+    assert 60 < sum(told) < 240, "both answers occur"
+
+
 def test_nothing_to_look_for_is_found_nowhere_and_one_byte_is_refused(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"some bytes")
