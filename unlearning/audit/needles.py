@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 FEW = 12
 """Strings that the plain search of each finds sooner."""
 
-HEAD = 8
-"""Bytes by which strings are told apart before any is compared whole."""
+HEAD, LONG = 8, 64
+"""Bytes by which strings are told apart before any is compared whole; histories begin alike, and differ further on."""
 
 BLOCK = 1 << 22
 """Bytes that are read at a time."""
@@ -27,9 +27,10 @@ class Strings:
             raise ValueError("a string of fewer than 2 bytes stands everywhere by chance")
         self._overlap = lengths[-1] - 1 if lengths else 0
         pairs = min(lengths[0] // 2, HEAD // 2) if lengths else 0
-        self._by_head: dict[bytes, list[bytes]] = defaultdict(list)
+        self._by_head: dict[int, dict[bytes, list[bytes]]] = {2 * pairs: defaultdict(list), LONG: defaultdict(list)}
         for string in self._strings:
-            self._by_head[string[: 2 * pairs]].append(string)
+            size = LONG if len(string) >= LONG else 2 * pairs
+            self._by_head[size][string[:size]].append(string)
         heads = np.frombuffer(b"".join(s[: 2 * pairs] for s in self._strings), dtype="<u2").reshape(-1, max(pairs, 1))
         self._tables = np.zeros((pairs, 1 << 16), dtype=np.bool_)
         for place in range(pairs):
@@ -64,9 +65,11 @@ class Strings:
         for place, table in enumerate(self._tables[1:], start=1):
             found = found[table[pairs[found + place]]]
         found = found[np.isin(_joined([pairs[found + place] for place in range(len(self._tables))]), self._heads)]
-        size = 2 * len(self._tables)
-        starts = (2 * found + shift).tolist()
-        return any(window.startswith(s, at) for at in starts for s in self._by_head[window[at : at + size]])
+        return any(self._begins(window, at) for at in (2 * found + shift).tolist())
+
+    def _begins(self, window: bytes, at: int) -> bool:
+        heads = self._by_head.items()
+        return any(window.startswith(s, at) for size, known in heads for s in known.get(window[at : at + size], ()))
 
 
 def _joined(pairs: Iterable[NDArray[np.uint16]]) -> NDArray[np.uint64]:
