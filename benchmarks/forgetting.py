@@ -67,7 +67,7 @@ CANARIES = {"planted": ("ease", "bpr", "lightgcn"), "people": ("ease", "bpr")}
 """Backbones that are attacked by planted canaries, which are found where real people are remembered too little."""
 
 WEIGHT = 0.3
-"""The re-ranker's share: a fixed one, since the weight that validation rows choose for lethe-tiny is 0."""
+"""The re-ranker's share: a fixed one, since the weight that validation rows choose for lethe-tiny is mostly 0."""
 
 PEOPLE, QUICK_PEOPLE = 200, 20
 """Whose lists are re-ranked under the first protocol with the first seed, the same under every method."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipelines.compare.arms import NONE, ORACLE
 from pipelines.compare.rows import MOST_LOST, NOTHING, WHOLE
-from pipelines.evaluate.page import BEGIN, EMPTY, END, About, put, reading, title
+from pipelines.evaluate.page import BEGIN, EMPTY, END, About, put, reading, standing, title
 from pipelines.evaluate.page_tables import markdown
 from pipelines.evaluate.pictures import Dot, Picture, svg
 from pipelines.evaluate.words import interval, number
@@ -64,12 +64,7 @@ def _head(about: About, found: Found) -> str:
         f"cells. Lists: {how['candidates']} candidates, {how['quota']:.0%} of them text neighbours; "
         f"λ = {how['weight']:g}.",
     ]
-    if found["quick"]:
-        lines.append("**A quick run: few people and questions, short trainings. Its figures are no results.**")
-    if cells["left"]:
-        lines.append(f"**Unfinished: {cells['left']} cells are still to be measured; run the same command again.**")
-    lines += [f"- **failed**: `{one['cell']}`: {one['error']}" for one in found["failed"]]
-    lines += [f"- {note}" for note in about.notes]
+    lines += standing(about, found, quick="few people and questions, short trainings")
     return "\n\n".join(lines)
 
 

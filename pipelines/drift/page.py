@@ -6,7 +6,7 @@ from typing import Any
 
 from pipelines.drift.instances import PERTURBED, Kind
 from pipelines.drift.spec import FREE
-from pipelines.evaluate.page import BEGIN, EMPTY, END, About, put, reading, title
+from pipelines.evaluate.page import BEGIN, EMPTY, END, About, put, reading, standing, title
 from pipelines.evaluate.page_tables import markdown
 from pipelines.evaluate.pictures import Dot, Picture, svg
 from pipelines.evaluate.words import interval
@@ -56,12 +56,7 @@ def _head(about: About, found: Found) -> str:
         f"`{data['split']}`; seed {found['seed']}, {cells['finished']} cells. {_lists(found['weight'])}"
         + (" All titles are invented: a catalogue that the model never met." if data["unseen"] else ""),
     ]
-    if found["quick"]:
-        lines.append("**A quick run: few users. Its figures are no results.**")
-    if cells["left"]:
-        lines.append(f"**Unfinished: {cells['left']} cells are still to be measured; run the same command again.**")
-    lines += [f"- **failed**: `{one['cell']}`: {one['error']}" for one in found["failed"]]
-    lines += [f"- {note}" for note in about.notes]
+    lines += standing(about, found, quick="few users")
     return "\n\n".join(lines)
 
 

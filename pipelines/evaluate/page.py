@@ -117,6 +117,16 @@ def title(about: About) -> list[str]:
     ]
 
 
+def standing(about: About, found: Mapping[str, Any], *, quick: str, unit: str = "cells") -> list[str]:
+    """How far a measurement came: whether it was a quick one, what is left, what failed, and what is to be known."""
+    lines = [f"**A quick run: {quick}. Its figures are no results.**"] if found["quick"] else []
+    if found["cells"]["left"]:
+        left = found["cells"]["left"]
+        lines.append(f"**Unfinished: {left} {unit} are still to be measured; run the same command again.**")
+    lines += [f"- **failed**: `{one['cell']}`: {one['error']}" for one in found["failed"]]
+    return [*lines, *(f"- {note}" for note in about.notes)]
+
+
 def _head(about: About, parts: Sequence[Part]) -> str:
     lines = title(about)
     left = sum(part.found["cells"]["left"] for part in parts)

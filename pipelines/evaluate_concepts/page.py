@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.evaluate.page import BEGIN, EMPTY, END, About, put, reading, title
+from pipelines.evaluate.page import BEGIN, EMPTY, END, About, put, reading, standing, title
 from pipelines.evaluate_concepts import page_tables as tables
 from pipelines.evaluate_concepts.goals import FAMILIES
 from pipelines.evaluate_concepts.pictures import drawn
@@ -50,12 +50,7 @@ def _head(about: About, found: Found) -> str:
         f"Model `{found['model']['name']}` (`{found['model']['fingerprint'][:12]}`), {found['items']:,} items, "
         f"{cells['finished']} cells.",
     ]
-    if found["quick"]:
-        lines.append("**A quick run: few questions and short trainings. Its figures are no results.**")
-    if cells["left"]:
-        lines.append(f"**Unfinished: {cells['left']} cells are still to be measured; run the same command again.**")
-    lines += [f"- **failed**: `{one['cell']}`: {one['error']}" for one in found["failed"]]
-    lines += [f"- {note}" for note in about.notes]
+    lines += standing(about, found, quick="few questions and short trainings")
     return "\n\n".join(lines)
 
 

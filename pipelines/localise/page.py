@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.evaluate.page import BEGIN, EMPTY, END, About, put, reading, title
+from pipelines.evaluate.page import BEGIN, EMPTY, END, About, put, reading, standing, title
 from pipelines.evaluate.page_tables import markdown
 from pipelines.evaluate.pictures import Dot, Picture, svg
 from pipelines.evaluate.words import interval, number
@@ -46,18 +46,14 @@ def made(about: About, found: Found, *, folder: str, written: str = "") -> tuple
 
 
 def _head(about: About, found: Found) -> str:
-    data, cells = found["data"], found["cells"]
+    data = found["data"]
     lines = [
         *title(about),
         f"Model `{found['model']['name']}` (`{found['model']['fingerprint'][:12]}`); {data['people']} users with "
         f"{data['requests']} requests of {data['candidates']} candidates, from training rows of split "
         f"`{data['split']}`, in {len(found['wordings'])} wordings; seed {found['seed']}.",
     ]
-    if found["quick"]:
-        lines.append("**A quick run: few users. Its figures are no results.**")
-    if cells["left"]:
-        lines.append(f"**Unfinished: {cells['left']} parts are still to be measured; run the same command again.**")
-    lines += [f"- **failed**: `{one['cell']}`: {one['error']}" for one in found["failed"]]
+    lines += standing(about, found, quick="few users", unit="parts")
     return "\n\n".join(lines)
 
 
