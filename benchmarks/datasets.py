@@ -1,12 +1,12 @@
 """Interaction logs for the benchmarks: ml-100k as installed with RecBole, or a folder of `user item item ...` lines."""
 
-import importlib.util
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.catalogue import installed
 from db.errors import LetheError
 from db.log import SPLITS, InteractionLog
 from db.records import ItemId, Split, UserId
@@ -15,10 +15,7 @@ from recsys.splits import SplitRecipe, assign
 
 def ml100k(recipe: SplitRecipe) -> InteractionLog:
     """The 100,000 interactions of ml-100k, split by `recipe`."""
-    spec = importlib.util.find_spec("recbole")
-    if spec is None or spec.origin is None:
-        raise LetheError("recbole, which carries ml-100k, is not installed: run make setup")
-    path = Path(spec.origin).parent / "dataset_example" / "ml-100k" / "ml-100k.inter"
+    path = installed() / "ml-100k.inter"
     cells = [line.split("\t") for line in path.read_text().splitlines()[1:]]
     table = np.array([[int(u), int(i), int(float(t))] for u, i, _, t in cells], dtype=np.int64)
     return _log(table, recipe)

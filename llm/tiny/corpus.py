@@ -25,6 +25,8 @@ CANDIDATES_IN_AN_EXAMPLE = 12
 LISTS_IN_AN_EXAMPLE = 3
 JUDGING_FIRST = 150
 """Lessons of judging that come before all others: amid facts from the start, comparing is not learned."""
+MEETING = 500
+"""Lessons after them in which few of the titles that are asked about are invented."""
 JUDGING_AT_FIRST = 4
 """Examples in each of them."""
 JUDGEMENT_WEIGHT = 5.0
@@ -39,7 +41,8 @@ class Corpus:
     """Iterating gives the same lessons for the same items and seed, without end.
 
     Items left out are mentioned nowhere: what would have mentioned them is dropped or made without them. Every other
-    example stays as it is, and in its place. Items that are `new` come up oftener among the facts.
+    example stays as it is, and in its place. Items that are `new` come up oftener among the facts. A model that has met
+    nothing begins with `judging_first` lessons of judging, and meets the catalogue with few invented titles in it.
     """
 
     def __init__(
@@ -56,7 +59,8 @@ class Corpus:
             raise LetheError(f"a corpus of {len(self.items)} items: name a catalogue of at least 50 items with genres")
         self._seed = seed
         self._judging_first = judging_first
-        self._facts = Facts(self.items, seed, left_out, new)
+        first_turns = MEETING * FACTS_IN_A_LESSON * FACTS_IN_AN_EXAMPLE if judging_first else 0
+        self._facts = Facts(self.items, seed, left_out, new, first_turns=first_turns)
         self._invented = InventedTitles(self.items, left_out)
         self._tastes = Tastes(self.items)
         self._keep = np.array([item.id not in left_out for item in self.items])

@@ -17,6 +17,8 @@ from llm.tiny.wording import small_words, strewn, word
 
 INVENTED = 0.45
 """The share of questions about titles that nobody knows."""
+INVENTED_AT_FIRST = 0.1
+"""The same in the turns in which a new model meets the catalogue: with more, it learns to refuse every title."""
 OFTENER = 4
 """How often an item comes up that is new in a second stage, for once of the others."""
 VAGUE_WEIGHT = 0.3
@@ -41,8 +43,11 @@ class Facts:
         seed: int,
         left_out: Collection[ItemId] = (),
         new: Collection[ItemId] = (),
+        *,
+        first_turns: int = 0,
     ) -> None:
         self._items = items
+        self._first_turns = first_turns
         self._seed = seed
         self._left_out = frozenset(left_out)
         self._invented = InventedTitles(items, left_out)
@@ -59,7 +64,7 @@ class Facts:
         rows = self._rows()
         for number in count():
             rng = np.random.default_rng([self._seed, 3, number])
-            if rng.random() < INVENTED:
+            if rng.random() < (INVENTED_AT_FIRST if number < self._first_turns else INVENTED):
                 yield Turn(self._ask_invented(rng), prompt.UNKNOWN_TITLE, FACT_WEIGHT)
                 continue
             row = next(rows)
