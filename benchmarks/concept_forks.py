@@ -2,7 +2,7 @@
 
     python -m benchmarks.concept_forks --work DIR [--titles N] [--first STEPS] [--second STEPS] [--threads N]
 
-lethe-tiny took hours to learn 1,682 titles, and an oracle must learn them without the concept from nothing. So the forks
+lethe-tiny took hours to learn 1,682 titles, and an oracle must learn them without the concept from nothing. So forks
 learn a smaller catalogue: the evaluated concepts and the titles of ml-100k that most people met, N together. Under DIR:
 
 - `catalogue`: the cut catalogue as a RecBole folder, for `lethe ingest recbole`
@@ -10,7 +10,7 @@ learn a smaller catalogue: the evaluated concepts and the titles of ml-100k that
 - `base`, `without-...`: `first` trained on, with everything, and with everything but one concept; same seed, same steps
 
 Training that has ended is not done again: run the command once more after it was stopped. Then compare with
-`lethe evaluate concepts --model DIR/base --oracle "Star Trek=DIR/without-star-trek" ...`, in a root made of `catalogue`.
+`lethe evaluate concepts --model DIR/base --oracle "Star Trek=DIR/without-star-trek"` in a root made of `catalogue`.
 """
 
 import argparse
