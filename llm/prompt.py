@@ -33,6 +33,8 @@ GENRE_CAP = 24
 GENRES_CAP = 6
 PROFILE_CAP = 300
 
+REASON = "No answer yet: think aloud, step by step, about what this person likes and which of these fit."
+
 JSON_ONLY = f'Answer with JSON only, as in {{"{RANKING}":[2,3,1]}}.'
 
 
@@ -201,3 +203,9 @@ def free(context: Context, wording: Wording = SERVED) -> str:
     """A question that is answered in words of the model's own. Never served: answers are compared by it."""
     lines = "".join(f"- {candidate}\n" for candidate in _candidates(context))
     return f"{_taste(context, wording)}{wording.candidates}\n{lines}{wording.free}"
+
+
+def reason(context: Context, wording: Wording = SERVED) -> str:
+    """Asks for thoughts before the answer, of models that can put them into words. Never served."""
+    lines = "".join(f"- {candidate}\n" for candidate in _candidates(context))
+    return f"{_taste(context, wording)}{wording.candidates}\n{lines}{REASON}"

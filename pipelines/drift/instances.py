@@ -28,6 +28,8 @@ class Kind(StrEnum):
     WORDS = "word order"
     ASIDE = "distractor sentence"
     TURNS = "earlier turns"
+    REASON = "reasoning first"
+    """The model thinks aloud in a turn before the request."""
 
 
 PARTS: Mapping[str, tuple[str, ...]] = {
@@ -51,6 +53,8 @@ class Instance:
     wording: Wording = SERVED
     shuffle: int | None = None
     """Seed of the candidates' order; None: as the retrieval ranked them."""
+    reasons: bool = False
+    """Whether each request comes after the model's own thoughts about it."""
 
     def order(self, person: int, number: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """The places of a request's candidates in the order in which they are shown."""
@@ -108,6 +112,10 @@ def _turns(kind: Kind, draws: int, seed: int) -> _Made:
     return [Instance(kind, name, Wording(earlier=said)) for name, said in TALK.items()]
 
 
+def _reasoning(kind: Kind, draws: int, seed: int) -> _Made:
+    return [Instance(kind, "thoughts", reasons=True)]
+
+
 def _disturbing(how: Disturb, place: int) -> Callable[[Kind, int, int], _Made]:
     def _made(kind: Kind, draws: int, seed: int) -> _Made:
         drawn = (disturbed(how, np.random.default_rng([seed, 31, place, draw])) for draw in range(draws))
@@ -131,4 +139,5 @@ _MAKERS: Mapping[Kind, Callable[[Kind, int, int], _Made]] = {
     Kind.WORDS: _disturbing(word_order, 2),
     Kind.ASIDE: _asides,
     Kind.TURNS: _turns,
+    Kind.REASON: _reasoning,
 }

@@ -1,6 +1,6 @@
 """Puts requests to a model, as every instance of a perturbation words and orders them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -9,17 +9,20 @@ import polars as pl
 from numpy.typing import NDArray
 
 from llm.model import LanguageModel
-from llm.prompt import Wording, free
+from llm.prompt import UNKNOWN_TITLE, Wording, free, reason
 from llm.score.base import Scorer, Scores
 from pipelines.drift.cells import rows
 from pipelines.drift.instances import Instance
 from pipelines.drift.requests import Request
 from retrieval.context import Context
 from unlearning.concept.base import Progress
-from unlearning.concept.spoken import speak
+from unlearning.concept.spoken import Spoken, fluent, speak
 
 CHUNK = 16
 """Requests that are put at a time."""
+
+THOUGHT = 96
+"""Tokens of a thought at most."""
 
 Make = Callable[[LanguageModel, Wording], Scorer]
 """A scorer of a model that asks in a wording."""
@@ -37,13 +40,36 @@ def scored(
     parts, total = list[pl.DataFrame](), len(made) * len(requests)
     for instance in made:
         shown, orders = _shown(requests, instance)
-        scorer, said = make(model, instance.wording), list[Scores]()
+        said = list[Scores]()
         for part in _chunks(shown):
-            said += scorer.score(part)
+            for group, wording, able in _put(model, part, instance):
+                unusable = [Scores.unusable(len(one.candidates), "no thought in words") for one in group]
+                said += make(model, wording).score(group) if able else unusable
             progress(len(parts) * len(requests) + len(said), total)
         values = [_back(one, order) for one, order in zip(said, orders, strict=True)]
         parts.append(rows(instance, requests, {"usable": [one.usable for one in said], "scores": values}))
     return pl.concat(parts)
+
+
+def _put(
+    model: LanguageModel, part: Sequence[Context], instance: Instance
+) -> Iterator[tuple[Sequence[Context], Wording, bool]]:
+    """Requests in one wording, and whether they can be put: not after thoughts that the model has no words for."""
+    wording = instance.wording
+    if not instance.reasons:
+        yield part, wording, True
+        return
+    for one, thought, able in zip(part, *thoughts(model, part, wording), strict=True):
+        yield [one], replace(wording, earlier=(*wording.earlier, (thought.question, thought.text))), bool(able)
+
+
+def thoughts(
+    model: LanguageModel, part: Sequence[Context], wording: Wording
+) -> tuple[tuple[Spoken, ...], NDArray[np.bool_]]:
+    """What the model thinks aloud of each request, and whether that is language and more than a refusal."""
+    found = speak(model, [reason(one, wording) for one in part], longest=THOUGHT, earlier=wording.earlier)
+    refused = np.array([one.text.strip() == UNKNOWN_TITLE for one in found])
+    return found, (fluent(model, found) == 1) & ~refused
 
 
 def spoken(
@@ -64,12 +90,17 @@ def spoken(
         shown, _ = _shown(requests, instance)
         said: list[str] = []
         for part in _chunks(shown):
-            asked = [free(one, instance.wording) for one in part]
-            said += [one.text.strip() for one in speak(model, asked, earlier=instance.wording.earlier)]
+            for group, wording, able in _put(model, part, instance):
+                said += _answers(model, group, wording) if able else [""] * len(group)
             progress(len(parts) * len(requests) + len(said), total)
         parts.append(rows(instance, requests, {"usable": [bool(text) for text in said], "answer": said}))
     found = pl.concat(parts)
     return found.with_columns(pl.Series("similarity", _likeness(found, reference, embed), dtype=pl.Float64))
+
+
+def _answers(model: LanguageModel, group: Sequence[Context], wording: Wording) -> list[str]:
+    asked = [free(one, wording) for one in group]
+    return [one.text.strip() for one in speak(model, asked, earlier=wording.earlier)]
 
 
 def _likeness(found: pl.DataFrame, reference: pl.DataFrame | None, embed: Embed) -> list[float | None]:

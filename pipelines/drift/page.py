@@ -141,5 +141,7 @@ def _kinds() -> str:
         Kind.WORDS: "three words in ten changed places with the next",
         Kind.ASIDE: "a sentence before the question that has nothing to do with it",
         Kind.TURNS: "something was said before in the same conversation",
+        Kind.REASON: "the model first thinks aloud about the request, and answers after its own thoughts; a model that "
+        "cannot put any into words gives no usable answer, which is counted",
     }
     return "\n".join(f"- **{kind.value}**: {text}." for kind, text in told.items())

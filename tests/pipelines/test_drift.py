@@ -15,13 +15,14 @@ from db.errors import LetheError
 from db.log import SPLITS
 from db.records import Split
 from llm.fusion import fuse
-from llm.prompt import JSON_ONLY, NO, SERVED, YES, Wording
+from llm.prompt import JSON_ONLY, NO, SERVED, UNKNOWN_TITLE, YES, Wording, reason
 from llm.tiny import questions, requests
 from llm.tiny.corpus import Corpus
 from llm.tiny.items import read_items
 from pipelines import models
 from pipelines.cli.output import plain
 from pipelines.drift import cells
+from pipelines.drift import measure as measuring
 from pipelines.drift.disturb import ASIDES, SENTENCES, SPARED, SYNONYMS, disturbed, synonyms, typos, word_order
 from pipelines.drift.figures import agreement, by_person, fused, intervals, share
 from pipelines.drift.instances import PERTURBED, Kind, instances
@@ -35,15 +36,21 @@ from pipelines.evaluate.guard import Guard, LeakError
 from pipelines.evaluate.page import About
 from pipelines.evaluate.split import with_split
 from recsys.metrics import rbo
+from tests.llm.toys import context, toy_model
 from tests.pipelines import drifting
 from tests.pipelines.drifting import ASKING, Acting, Counting, Forgetful, Ignoring, Mute, Planted, Positional, lab_of
+from unlearning.concept.spoken import Spoken, speak
 from unlearning.concept.wordings import every_wording
 
 ORDERS = (Kind.PARAPHRASE, Kind.ORDER, Kind.BOTH)
 FIELDS = ("judge", "best", "order", "free", "liked")
 
 
-def measured(folder, *names, draws=2, kinds=tuple(Kind), asking=ASKING, **make):
+WORDS_GIVEN = tuple(kind for kind in Kind if kind is not Kind.REASON)
+"""All but the one for which a model needs words of its own: the toys have none."""
+
+
+def measured(folder, *names, draws=2, kinds=WORDS_GIVEN, asking=ASKING, **make):
     """What a run found, as JSON, with its rows, lab and wish."""
     wish = Wish(names or ("packed",), kinds, draws=draws)
     lab = lab_of(folder, asking, **make)
@@ -120,7 +127,8 @@ def test_instances_have_names_of_their_own_and_are_the_same_for_the_same_seed(ki
     made = instances(kind, draws=3, seed=4)
     assert len({one.name for one in made}) == len(made) >= 1
     assert made == instances(kind, draws=3, seed=4)
-    assert all((one.wording != SERVED) == (kind not in (Kind.SERVED, Kind.ORDER)) for one in made)
+    assert all((one.wording != SERVED) == (kind not in (Kind.SERVED, Kind.ORDER, Kind.REASON)) for one in made)
+    assert all(one.reasons == (kind is Kind.REASON) for one in made)
     assert all((one.shuffle is not None) == (kind in (Kind.ORDER, Kind.BOTH)) for one in made)
 
 
@@ -197,7 +205,7 @@ def test_a_scorer_that_ignores_its_words_does_not_drift(tmp_path):
     found, *_ = measured(tmp_path, packed=Ignoring)
     (table,) = found["tables"]
     (model,) = table["models"]
-    assert {row["kind"] for row in model["rows"]} == {kind.value for kind in PERTURBED}
+    assert {row["kind"] for row in model["rows"]} == {kind.value for kind in PERTURBED if kind in WORDS_GIVEN}
     for row in (*model["rows"], *model["instances"]):
         for measure in ("tau", "rbo", "first"):
             assert row[measure] == {"mean": pytest.approx(1), "low": pytest.approx(1), "high": pytest.approx(1)}
@@ -296,6 +304,33 @@ def test_answers_in_words_are_compared_by_likeness(tmp_path):
     assert one["similarity"][0] == pytest.approx(float(a @ b), abs=1e-6)
 
 
+def test_a_reasoned_request_comes_after_the_models_own_thoughts_where_it_has_words_for_them(tmp_path, monkeypatch):
+    heard = []
+
+    class _Hearing(Ignoring):
+        def _one(self, asked):
+            heard.append((asked, self.wording.earlier))
+            return super()._one(asked)
+
+    monkeypatch.setattr(measuring, "fluent", lambda model, said: np.array([float(n % 2) for n in range(len(said))]))
+    found, *_ = measured(tmp_path, kinds=(Kind.REASON,), packed=_Hearing)
+    row = by_kind(found)["reasoning first"]
+    assert (row["unusable"], row["answers"]) == (5, 10)
+    reasoned = [(asked, earlier) for asked, earlier in heard if earlier]
+    assert len(reasoned) == 5
+    for asked, ((question, thought),) in reasoned:
+        assert question == reason(asked)
+        assert (thought,) == tuple(one.text for one in speak(toy_model(), [question], longest=measuring.THOUGHT))
+
+
+def test_a_model_that_only_refuses_to_think_reasons_about_nothing(monkeypatch):
+    said = (Spoken("q", UNKNOWN_TITLE, True), Spoken("q", "They like war films.", True))
+    monkeypatch.setattr(measuring, "speak", lambda *given, **settings: said)
+    monkeypatch.setattr(measuring, "fluent", lambda model, found: np.ones(len(found)))
+    _, able = measuring.thoughts(toy_model(), [context(1), context(2)], SERVED)
+    assert able.tolist() == [False, True]
+
+
 # What is kept.
 
 
@@ -303,7 +338,7 @@ def test_the_same_run_again_measures_nothing_and_a_lost_cell_alone_is_measured_a
     Counting.lists = 0
     found, _, lab, wish = measured(tmp_path, packed=Counting)
     first = Counting.lists
-    assert first == sum(len(instances(kind, draws=2, seed=0)) for kind in Kind) * len(lab.requests)
+    assert first == sum(len(instances(kind, draws=2, seed=0)) for kind in WORDS_GIVEN) * len(lab.requests)
     again, *_ = measured(tmp_path, packed=Counting)
     assert Counting.lists == first
     assert again["cells"] == {"finished": len(Kind), "measured_now": 0, "left": 0}
