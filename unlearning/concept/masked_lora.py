@@ -10,7 +10,7 @@ from torch import Tensor
 from llm.adapter_file import AdapterFile, lora_config
 from llm.adapters import detach, make_canary
 from llm.model import LanguageModel
-from unlearning.concept.base import Lesson, Probe, Progress, Use, quiet
+from unlearning.concept.base import Lesson, Probe, ProbeKind, Progress, Use, quiet
 from unlearning.concept.choosing import Choice, choose
 from unlearning.concept.confined import NAME, Confined, confine, modules_of
 from unlearning.concept.objective import Teacher
@@ -32,10 +32,13 @@ class Check:
     leaked: float
     kept: float
     kept_exact: float
+    near: float
+    """Of near neighbours, the share answered exactly; 0 where none are asked."""
 
     def regret(self, before: "Check") -> float:
         """0 where all is forgotten and nothing else lost; what is lost counts twice."""
-        return self.forgotten + self.leaked + 2 * max(0.0, before.kept - self.kept, before.kept_exact - self.kept_exact)
+        lost = (before.kept - self.kept, before.kept_exact - self.kept_exact, before.near - self.near)
+        return self.forgotten + self.leaked + 2 * max(0.0, *lost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +47,23 @@ class Watch:
 
     forget: tuple[Probe, ...]
     keep: tuple[Probe, ...]
+    near: tuple[Probe, ...]
 
     @classmethod
     def of(cls, lesson: Lesson, seed: int) -> "Watch":
         """A draw from the lesson's selecting probes; the training ones where there are none."""
         rng = np.random.default_rng([seed, 17])
-        sides = []
-        for part in (lesson.probes.forgotten, lesson.probes.kept):
-            pool = (part(Use.SELECT) or part(Use.TRAIN)).probes
-            sides.append(tuple(pool[place] for place in rng.permutation(len(pool))[:MOST_CHECKED]))
-        return cls(*sides)
+        forget, kept = (part(Use.SELECT) or part(Use.TRAIN) for part in (lesson.probes.forgotten, lesson.probes.kept))
+        near = [probe for probe in kept if probe.kind is ProbeKind.NEIGHBOUR]
+        far = [probe for probe in kept if probe.kind is not ProbeKind.NEIGHBOUR]
+        pools = (list(forget), far or near, near)
+        return cls(*(tuple(pool[at] for at in rng.permutation(len(pool))[:MOST_CHECKED]) for pool in pools))
 
     def check(self, model: LanguageModel, step: int) -> Check:
         """Ask the model as it stands."""
         forget, keep = recall(model, self.forget), recall(model, self.keep)
-        return Check(step, forget.probability, forget.accuracy, keep.probability, keep.accuracy)
+        near = recall(model, self.near).accuracy if self.near else 0.0
+        return Check(step, forget.probability, forget.accuracy, keep.probability, keep.accuracy, near)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,4 +162,6 @@ def _facts(best: Check, before: Check, confined: Confined) -> dict[str, int | fl
         "select_leaked": round(best.leaked, 4),
         "select_kept_before": round(before.kept_exact, 4),
         "select_kept": round(best.kept_exact, 4),
+        "select_near_before": round(before.near, 4),
+        "select_near": round(best.near, 4),
     }

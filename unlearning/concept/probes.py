@@ -22,6 +22,9 @@ class ProbeSizes:
     """How many items are asked about that must stay."""
 
     neighbours: int = 40
+    """The nearest items: a third of them trains, half of them measures."""
+    beside: int = 80
+    """The next nearest, which all train: what is measured is then the nearer half."""
     retained: int = 240
     forms: int = 2
     """Wordings of each fact for an item that must stay."""
@@ -90,11 +93,10 @@ def build_probes(
     made += [probe for item in concept.items for probe in _reversed(item, controls[item.id])]
     made += _otherwise(concept, catalogue, controls, sizes, seed)
     rng = np.random.default_rng([seed, 3])
-    count = sizes.neighbours
-    near = nearest(concept, catalogue, vectors, count) if vectors else neighbours(concept, catalogue, count)
-    rest = [item for item in outside(concept, catalogue) if item not in near]
+    near, beside, rest = _by_nearness(concept, catalogue, sizes, vectors)
     others = [rest[row] for row in rng.permutation(len(rest))[: sizes.retained]]
     made += _keeping(near, ProbeKind.NEIGHBOUR, shared, rng, sizes.forms)
+    made += _keeping(beside, ProbeKind.NEIGHBOUR, shared, rng, sizes.forms, uses=(Use.TRAIN,))
     kept = _keeping(others, ProbeKind.RETAIN, shared, rng, sizes.forms)
     measured = {probe.item for probe in kept if probe.use is Use.HELD_OUT}
     texts = fluency_probes(
@@ -102,6 +104,21 @@ def build_probes(
     )
     made += [*kept, *texts]
     return ProbeSet(tuple(with_aliases(made, concept, catalogue, seed=seed)))
+
+
+def _by_nearness(
+    concept: Concept, catalogue: Sequence[Item], sizes: ProbeSizes, vectors: Vectors | None
+) -> tuple[Sequence[Item], Sequence[Item], Sequence[Item]]:
+    """The items outside a concept: the nearest, the next nearest, and the rest.
+
+    Of those beside the nearest there are never more than a third of what is left: others must stay to be measured.
+    """
+    everything = outside(concept, catalogue)
+    beside = min(sizes.beside, max(0, len(everything) - sizes.neighbours) // 3)
+    count = sizes.neighbours + beside
+    ordered = nearest(concept, catalogue, vectors, count) if vectors else neighbours(concept, catalogue, count)
+    rest = [item for item in everything if item not in ordered]
+    return ordered[: sizes.neighbours], ordered[sizes.neighbours :], rest
 
 
 def _otherwise(
@@ -189,9 +206,11 @@ def _keeping(
     shared: Mapping[tuple[str, str], tuple[str, ...]],
     rng: np.random.Generator,
     forms: int,
+    *,
+    uses: Sequence[Use] = (),
 ) -> list[Probe]:
-    """Facts of items that must stay, divided by use as `_USES` says."""
-    made, uses = [], _USES[kind]
+    """Facts of items that must stay, divided by use as `_USES` says unless uses are given."""
+    made, uses = [], uses or _USES[kind]
     for place, row in enumerate(rng.permutation(len(items))):
         item, use = items[row], uses[place % len(uses)]
         for fact in FACTS:

@@ -95,7 +95,8 @@ def test_the_same_seed_gives_the_same_adapter_on_any_qwen(family):
 
 
 def test_regret_is_nothing_only_where_all_is_forgotten_and_nothing_lost():
-    before = Check(0, forgotten=0.5, leaked=0.6, kept=0.8, kept_exact=0.9)
-    assert Check(1, 0.0, 0.0, 0.8, 0.9).regret(before) == 0
-    assert Check(1, 0.0, 0.0, 0.7, 0.9).regret(before) == pytest.approx(0.2)
+    before = Check(0, forgotten=0.5, leaked=0.6, kept=0.8, kept_exact=0.9, near=0.9)
+    assert Check(1, 0.0, 0.0, 0.8, 0.9, 0.9).regret(before) == 0
+    assert Check(1, 0.0, 0.0, 0.7, 0.9, 0.9).regret(before) == pytest.approx(0.2)
+    assert Check(1, 0.0, 0.0, 0.8, 0.9, 0.5).regret(before) == pytest.approx(0.8)
     assert before.regret(before) == pytest.approx(1.1)

@@ -93,10 +93,11 @@ def test_neighbours_by_vectors():
     assert [item.id for item in nearest(concept(), catalogue(), vectors, 4)] == ["27", "30", "26", "31"]
     with pytest.raises(LetheError, match="has no vector"):
         nearest(concept(), catalogue(), {key: vectors[key] for key in ("28", "29")}, 4)
-    found = build_probes(
-        concept(), catalogue(), seed=0, sizes=ProbeSizes(neighbours=4, retained=10, people=1), vectors=vectors
-    )
-    assert {probe.item for probe in found.of(ProbeKind.NEIGHBOUR)} == {"27", "30", "26", "31"}
+    sizes = ProbeSizes(neighbours=4, beside=2, retained=10, people=1)
+    found = build_probes(concept(), catalogue(), seed=0, sizes=sizes, vectors=vectors).of(ProbeKind.NEIGHBOUR)
+    assert {probe.item for probe in found} == {"27", "30", "26", "31", "25", "32"}
+    assert {probe.item for probe in found if probe.use is not Use.TRAIN} < {"27", "30", "26", "31"}
+    assert {probe.use for probe in found if probe.item in ("25", "32")} == {Use.TRAIN}
 
 
 def test_an_unknown_year_or_genre_is_never_asked():

@@ -31,7 +31,7 @@ def concept():
 
 @cache
 def probes():
-    return build_probes(concept(), catalogue(), seed=0, sizes=ProbeSizes(neighbours=10, retained=20, forms=1))
+    return build_probes(concept(), catalogue(), seed=0, sizes=ProbeSizes(neighbours=10, beside=0, retained=20, forms=1))
 
 
 @cache
