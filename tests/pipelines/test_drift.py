@@ -341,7 +341,7 @@ def test_the_same_run_again_measures_nothing_and_a_lost_cell_alone_is_measured_a
     assert first == sum(len(instances(kind, draws=2, seed=0)) for kind in WORDS_GIVEN) * len(lab.requests)
     again, *_ = measured(tmp_path, packed=Counting)
     assert Counting.lists == first
-    assert again["cells"] == {"finished": len(Kind), "measured_now": 0, "left": 0}
+    assert again["cells"] == {"finished": len(WORDS_GIVEN), "measured_now": 0, "left": 0}
     assert again["tables"] == found["tables"]
     lost = next(spec for spec in plan(lab, wish) if spec.kind is Kind.TYPOS)
     shutil.rmtree(tmp_path / lost.name)
