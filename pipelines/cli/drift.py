@@ -11,9 +11,12 @@ import typer
 
 from pipelines.cli.options import ROOT, Json, Root, open_store
 from pipelines.cli.output import emit, plain, progress, say, table
+from pipelines.drift.words import RESIDUAL
 from pipelines.evaluate import words
 
 if TYPE_CHECKING:
+    from db.store import Store
+    from pipelines.drift.run import Lab
     from pipelines.evaluate.page import About
     from pipelines.evaluate.tasks import Done
 
@@ -38,6 +41,9 @@ def drift(
         typer.Option("--weight", min=0, max=1, help="The model's share of each list; below 1 the backbone's too."),
     ] = 1.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of who is drawn, and of all else that is.")] = 0,
+    taste: Annotated[
+        bool, typer.Option("--taste", help="Teach the model people's taste too, with and without those asked about.")
+    ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Few users and candidates; figures are no results.")] = False,
     minutes: Annotated[float | None, typer.Option("--minutes", min=0, help="Begin no cell that ends later.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for a page, Parquet and JSON.")] = None,
@@ -50,7 +56,8 @@ def drift(
     the candidates in another order; every list beside the one as served, for each scorer, on the base and without each
     concept that everybody's model forgot. Every cell is kept when it is finished; the same command run again goes on
     where it ended and works all figures out anew from what is kept, at whatever --weight. Exit status 75: cells are
-    left.
+    left. With --taste, what of the same people's preferences a fine-tuned model keeps after it was trained anew without
+    them.
 
     \b
     Examples:
@@ -83,11 +90,29 @@ def drift(
     outcome = run(lab, wish, minutes=minutes)
     rows = read(lab, wish, outcome, p=p, weight=weight)
     found = plain(summarise(lab, wish, outcome, rows, p=p, weight=weight))
+    if taste:
+        found["residual"] = plain(_residual(store, lab, split, seed=seed, quick=quick, out=out))
     if out is not None:
         put(out, "drift", about("Drift under other words"), found, write)
         export(out, "drift", store, frame(rows), epoch=lab.epoch)
     emit(found, as_json=as_json, text=lambda: told(found))
     ended(outcome.done)
+
+
+def _residual(
+    store: "Store", lab: "Lab", split: str, *, seed: int, quick: bool, out: Path | None
+) -> list[dict[str, Any]]:
+    from pipelines.drift.out import export
+    from pipelines.drift.residual import residual
+    from pipelines.drift.residual import told as residual_told
+    from pipelines.evaluate.data import read
+    from unlearning.data.taste import TasteSettings
+
+    settings = TasteSettings(steps=10) if quick else TasteSettings()
+    rows = residual(lab, read(store, split), settings, seed=seed)
+    if out is not None:
+        export(out, "taste", store, rows, epoch=lab.epoch)
+    return residual_told(rows, seed=seed)
 
 
 def about(title: str) -> "About":
@@ -113,6 +138,7 @@ def told(found: dict[str, Any]) -> str:
         f"candidates each, split {data['split']}, weight of the model {found['weight']:g}"
     ]
     parts += [_table(one["scorer"], one["measures"], made) for one in found["tables"] for made in one["models"]]
+    parts += [_residual_table(one) for one in found.get("residual", [])]
     parts += [f"failed: {one['cell']}: {one['error']}" for one in found["failed"]]
     return "\n\n".join([*parts, _LEGEND])
 
@@ -121,6 +147,13 @@ _LEGEND = (
     "beside the same request as served, 95% over users: tau (Kendall's tau-b), rbo (rank-biased overlap), first (same\n"
     "first item), similarity (cosine of answers in words). unusable answers are left out of the means, and counted."
 )
+
+
+def _residual_table(one: dict[str, Any]) -> str:
+    rows = [(name, words.interval(gap)) for name, gap in one["models"].items()]
+    rows += [(RESIDUAL[name], words.interval(one[name])) for name in RESIDUAL]
+    shown = f"taste of {one['people']} users, asked with {one['asked']}\n" + table(("model", "gap, nats"), rows)
+    return shown if one["tells"] else f"{shown}\nthe control was not found: the measure cannot tell memory here"
 
 
 def _table(scorer: str, measures: Sequence[str], one: dict[str, Any]) -> str:

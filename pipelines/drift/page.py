@@ -6,6 +6,7 @@ from typing import Any
 
 from pipelines.drift.instances import PERTURBED, Kind
 from pipelines.drift.spec import FREE
+from pipelines.drift.words import RESIDUAL
 from pipelines.evaluate.page import BEGIN, EMPTY, END, About, put, reading, standing, title
 from pipelines.evaluate.page_tables import markdown
 from pipelines.evaluate.pictures import Dot, Picture, svg
@@ -27,6 +28,13 @@ _LEGEND = """\
 - **unusable** answers (no order, an empty answer, scores that are all equal) are counted and left out of the means."""
 
 
+_RESIDUAL = """\
+An adapter is fine-tuned on training rows to judge as people did. The **gap** is by how many nats more the model would
+say yes to what a person met than to an item of like popularity that they never met. Forgetting a person trains the
+adapter anew without them: what is left beyond what another seed alone moves should be nothing, and an adapter trained
+on these people alone, the control, should be found."""
+
+
 def write(path: Path, about: About, found: Found) -> None:
     """Write the page and its pictures; the reading of an earlier page of this name is kept."""
     earlier = path.read_text(encoding="utf-8") if path.exists() else ""
@@ -44,7 +52,20 @@ def made(about: About, found: Found, *, folder: str, written: str = "") -> tuple
         if any(one["rows"] for one in table["models"]):
             pictures[table["scorer"]] = drawn = picture(table)
             blocks.append(f"![{drawn.title}]({folder}/{table['scorer']}.svg)")
+    if found.get("residual"):
+        blocks += ["## Residual preference", _RESIDUAL, *map(_residual, found["residual"])]
     return "\n\n".join(blocks) + "\n", pictures
+
+
+def _residual(one: Found) -> str:
+    names = list(one["models"])
+    lines = [("gap", *(interval(one["models"][name]) for name in names))]
+    told = [f"{RESIDUAL[name]} {interval(one[name])}" for name in RESIDUAL]
+    if not one["tells"]:
+        told.append("**the control was not found: the measure cannot tell memory here**")
+    return (
+        f"**{one['people']} users, asked with {one['asked']}**\n\n{markdown(('', *names), lines)}\n\n{'; '.join(told)}."
+    )
 
 
 def _head(about: About, found: Found) -> str:

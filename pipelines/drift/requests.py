@@ -60,10 +60,7 @@ def drawn(data: Data, how: Asking, guard: Guard, *, backbone: Backbone | None = 
     """
     training = guard.training(data.log.only(Split.TRAIN))
     histories = training.histories()
-    warm = [row for row, history in enumerate(histories) if len(history)]
-    if len(warm) < how.people:
-        raise LetheError(f"{how.people} users were asked for, {len(warm)} have a history: give --users {len(warm)}")
-    people = np.random.default_rng([how.seed, 33]).permutation(warm)[: how.people]
+    people = people_drawn(histories, how)
     shown = [histories[row] for row in people]
     model = backbone or EaseFitter(EaseSettings()).fit(training)
     found = model.candidates(shown, [np.unique(one) for one in shown], how.requests * how.candidates)
@@ -80,6 +77,14 @@ def drawn(data: Data, how: Asking, guard: Guard, *, backbone: Backbone | None = 
         for place, own in enumerate(contexts)
         for n, one in enumerate(own)
     )
+
+
+def people_drawn(histories: Sequence[IntArray], how: Asking) -> IntArray:
+    """Rows of who is asked about, in the order drawn, among those with a history. Raises LetheError for too few."""
+    warm = np.array([row for row, history in enumerate(histories) if len(history)], dtype=np.int64)
+    if len(warm) < how.people:
+        raise LetheError(f"{how.people} users were asked for, {len(warm)} have a history: give --users {len(warm)}")
+    return np.random.default_rng([how.seed, 33]).permutation(warm)[: how.people]
 
 
 def _lists(found: Candidates, how: Asking) -> list[Candidates]:
