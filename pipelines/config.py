@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from db.errors import LetheError
 
-BackboneName = Literal["lightgcn", "bpr", "ease", "popularity"]
+BackboneName = Literal["lightgcn", "bpr", "ease", "popularity", "semantic-ids"]
 FilterName = Literal["preference", "diversity", "attention", "recent", "random", "none"]
 RetrieveName = Literal["backbone", "text", "hybrid"]
 ScorerName = Literal["packed", "listwise", "generate", "off"]

@@ -13,7 +13,7 @@ from db.records import Item, Split
 from llm.prompt import SERVED, Wording
 from llm.score.base import Scorer
 from pipelines.config import Plan
-from recsys.candidates import Backbone
+from recsys.candidates import Backbone, FloatArray
 from recsys.ease import Ease, EaseFitter, EaseSettings, choose_lambda
 from recsys.heldout import HeldOut
 from recsys.popularity import Popularity, PopularityFitter
@@ -39,24 +39,24 @@ Progress = Callable[[int, int], None]
 HIT_RATE, ATTENTION = "hit-rate.json", "attention.safetensors"
 """File names inside the generations of these artefacts."""
 
+GENERATIVE = "semantic-ids"
+"""The backbone that speaks items as codes of their texts; it alone is fitted on text vectors too."""
+
+Texts = Callable[[], FloatArray] | None
+"""Gives the text vectors of the catalogue, [items, d], to a backbone that is made of them."""
+
 CATEGORY_SEED = 0
 """Of the clusters that stand in for genres where a catalogue has none: the same whenever they are made."""
 
 _CONTROLS: dict[str, Callable[[], HistoryFilter]] = {"recent": Recent, "random": Random, "none": Whole}
 
-_LOADERS: dict[str, Callable[[Path], Backbone]] = {
-    "ease": Ease.load,
-    "popularity": Popularity.load,
-    "bpr": load_vectors,
-    "lightgcn": load_vectors,
-}
 
 SHARDING = "sharding"
 """In frozen settings and in those of a backbone: how the rows are split, as `sharding_of` gives it."""
 
 
 def choose(
-    name: str, log: InteractionLog, questions: HeldOut, *, seed: int, progress: Progress
+    name: str, log: InteractionLog, questions: HeldOut, *, seed: int, progress: Progress, texts: Texts = None
 ) -> tuple[Backbone, dict[str, Any]]:
     """A backbone fitted on the training rows, and the settings that validation rows chose for the refit."""
     training = log.only(Split.TRAIN)
@@ -65,6 +65,13 @@ def choose(
     if name == "ease":
         settings, tried = choose_lambda(training, questions, progress=progress)
         return EaseFitter(settings).fit(training), {**asdict(settings), "tried": {str(k): v for k, v in tried.items()}}
+    if name == GENERATIVE:
+        from recsys.semantic_ids.training import SEMANTIC_SETTINGS, SemanticIdFitter
+
+        asked = SEMANTIC_SETTINGS
+        spoken = SemanticIdFitter(asked).fit(training, _told(texts), seed=seed, validation=questions, progress=progress)
+        chosen = asdict(replace(asked, epochs=spoken.epoch))
+        return spoken.backbone, {**chosen, "curve": [list(point) for point in spoken.curve]}
     from recsys.recbole_models import RecBoleFitter
 
     wanted = _recbole_settings(name)
@@ -105,7 +112,9 @@ def sharded(name: str, frozen: dict[str, Any]) -> "ShardedUnlearner":
     return method(_fit, shards=how["shards"], rebuild_partition=True)
 
 
-def refit(name: str, log: InteractionLog, frozen: dict[str, Any], *, seed: int, progress: Progress) -> Backbone:
+def refit(
+    name: str, log: InteractionLog, frozen: dict[str, Any], *, seed: int, progress: Progress, texts: Texts = None
+) -> Backbone:
     """The same model on every row of `log`, with the frozen settings, which may say that it is made in shards."""
     if name == "popularity":
         return PopularityFitter().fit(log)
@@ -113,6 +122,11 @@ def refit(name: str, log: InteractionLog, frozen: dict[str, Any], *, seed: int, 
         return EaseFitter(EaseSettings(frozen["regularisation"])).fit(log)
     if SHARDING in frozen:
         return sharded(name, frozen).fit(log, seed=seed, progress=progress)
+    if name == GENERATIVE:
+        from recsys.semantic_ids.training import SemanticIdFitter, SemanticSettings
+
+        fitter = SemanticIdFitter(SemanticSettings.of(frozen))
+        return fitter.fit(log, _told(texts), seed=seed, progress=progress).backbone
     from recsys.recbole_models import RecBoleFitter
 
     return RecBoleFitter(_train_settings(frozen)).fit(log, seed=seed, progress=progress).backbone
@@ -129,7 +143,14 @@ def influence(method: str, frozen: dict[str, Any]) -> "InfluenceUnlearner":
 
 def load(name: str, folder: Path) -> Backbone:
     """A saved backbone."""
-    return _LOADERS[name](folder)
+    loaders: dict[str, Callable[[Path], Backbone]] = {
+        "ease": Ease.load,
+        "popularity": Popularity.load,
+        "bpr": load_vectors,
+        "lightgcn": load_vectors,
+        GENERATIVE: _semantic_ids,
+    }
+    return loaders[name](folder)
 
 
 def told(model: Backbone) -> dict[str, Any]:
@@ -181,6 +202,18 @@ def judging(name: str, model: "LanguageModel", wording: Wording = SERVED) -> Sco
     from llm.score.generate import GenerateScorer
 
     return GenerateScorer(model, wording=wording)
+
+
+def _told(texts: Texts) -> FloatArray:
+    if texts is None:
+        raise LetheError(f"backbone {GENERATIVE} is made of item texts, and none were given; run `lethe train`")
+    return texts()
+
+
+def _semantic_ids(folder: Path) -> Backbone:
+    from recsys.semantic_ids.backbone import SemanticIds  # with torch
+
+    return SemanticIds.load(folder)
 
 
 def _train_settings(frozen: dict[str, Any]) -> "TrainSettings":

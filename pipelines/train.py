@@ -92,7 +92,7 @@ def _refit(job: Training, chosen: Chosen) -> Ready:
     started = time.perf_counter()
     with job.progress(f"fit {name} on all rows") as bar:
         model = retrain(
-            lambda log, own: models.refit(name, log, frozen, seed=own, progress=bar),
+            lambda log, own: models.refit(name, log, frozen, seed=own, progress=bar, texts=job.vectors),
             job.data.log,
             seed=job.seed,
             previous=served.seed if served else None,

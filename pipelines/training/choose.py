@@ -69,11 +69,14 @@ def _tuned(job: Training, training: InteractionLog, questions: HeldOut, frozen: 
     plan, sharding, seed = job.plan, models.sharding_of(job.plan), job.plan.seed
     with job.progress(f"choose {plan.backbone} on validation rows") as bar:
         if frozen is None:
-            model, frozen = models.choose(plan.backbone, job.data.log, questions, seed=seed, progress=bar)
+            model, frozen = models.choose(
+                plan.backbone, job.data.log, questions, seed=seed, progress=bar, texts=job.vectors
+            )
             if sharding is None:
                 return Tuning(model, frozen)
             frozen, seed = {**frozen, models.SHARDING: sharding}, fresh_seed(job.seed, TUNING)
-        return Tuning(models.refit(plan.backbone, training, frozen, seed=seed, progress=bar), frozen)
+        made = models.refit(plan.backbone, training, frozen, seed=seed, progress=bar, texts=job.vectors)
+        return Tuning(made, frozen)
 
 
 def _warm(questions: HeldOut) -> HeldOut:

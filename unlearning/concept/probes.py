@@ -22,9 +22,9 @@ class ProbeSizes:
     """How many items are asked about that must stay."""
 
     neighbours: int = 40
-    """The nearest items: a third of them trains, half of them measures."""
+    """The nearest items: they train in some wordings and measure in others."""
     beside: int = 80
-    """The next nearest, which all train: what is measured is then the nearer half."""
+    """The next nearest, which train alone."""
     retained: int = 240
     forms: int = 2
     """Wordings of each fact for an item that must stay."""
@@ -34,11 +34,11 @@ class ProbeSizes:
     """Concept items at most that are put to them."""
 
 
-_USES: Mapping[ProbeKind, tuple[Use, ...]] = {
-    ProbeKind.RETAIN: (Use.TRAIN, Use.TRAIN, Use.TRAIN, Use.SELECT, Use.HELD_OUT),
-    ProbeKind.NEIGHBOUR: (Use.HELD_OUT, Use.TRAIN, Use.HELD_OUT, Use.TRAIN, Use.HELD_OUT, Use.SELECT),
-}
-"""What items that must stay are used for, in turn: of the neighbours half are measured."""
+_RETAINED = ((Use.TRAIN,), (Use.TRAIN,), (Use.TRAIN,), (Use.SELECT,), (Use.HELD_OUT,))
+"""What items that must stay are used for, in turn: those that measure never train."""
+_NEAREST = (tuple(Use),)
+"""The nearest are all trained on and all measured, in other wordings: a deployed adapter spares what it was shown."""
+_BESIDE = ((Use.TRAIN,),)
 
 
 def divide(forms: Forms) -> dict[Use, tuple[str, ...]]:
@@ -84,8 +84,8 @@ def build_probes(
 ) -> ProbeSet:
     """Probes of every kind about the concept's items, their neighbours and others, in wordings divided by use.
 
-    The same arguments give the same probes. Items that must stay are divided by use too: what trains never measures.
-    Neighbours are those by `vectors` where given, otherwise by words of titles.
+    The same arguments give the same probes. Items that must stay are divided by use too but for the nearest, which
+    train and measure in different wordings. Nearest is by `vectors` where given, otherwise by words of titles.
     """
     controls = matched_controls(concept, catalogue, popularity)
     shared = _answers(catalogue)
@@ -95,9 +95,9 @@ def build_probes(
     rng = np.random.default_rng([seed, 3])
     near, beside, rest = _by_nearness(concept, catalogue, sizes, vectors)
     others = [rest[row] for row in rng.permutation(len(rest))[: sizes.retained]]
-    made += _keeping(near, ProbeKind.NEIGHBOUR, shared, rng, sizes.forms)
-    made += _keeping(beside, ProbeKind.NEIGHBOUR, shared, rng, sizes.forms, uses=(Use.TRAIN,))
-    kept = _keeping(others, ProbeKind.RETAIN, shared, rng, sizes.forms)
+    made += _keeping(near, ProbeKind.NEIGHBOUR, shared, rng, forms=sizes.forms, uses=_NEAREST)
+    made += _keeping(beside, ProbeKind.NEIGHBOUR, shared, rng, forms=sizes.forms, uses=_BESIDE)
+    kept = _keeping(others, ProbeKind.RETAIN, shared, rng, forms=sizes.forms, uses=_RETAINED)
     measured = {probe.item for probe in kept if probe.use is Use.HELD_OUT}
     texts = fluency_probes(
         [item for item in others if item.id in measured], divide(questions.DESCRIPTION)[Use.HELD_OUT]
@@ -205,22 +205,21 @@ def _keeping(
     kind: ProbeKind,
     shared: Mapping[tuple[str, str], tuple[str, ...]],
     rng: np.random.Generator,
-    forms: int,
     *,
-    uses: Sequence[Use] = (),
+    forms: int,
+    uses: Sequence[Sequence[Use]],
 ) -> list[Probe]:
-    """Facts of items that must stay, divided by use as `_USES` says unless uses are given."""
-    made, uses = [], uses or _USES[kind]
-    for place, row in enumerate(rng.permutation(len(items))):
-        item, use = items[row], uses[place % len(uses)]
-        for fact in FACTS:
-            if not fact.answer(item):
-                continue
-            wordings = divide(fact.forms)[use]
+    """Facts of items that must stay; each item is of the next uses in turn."""
+    asked = [
+        (items[row], use) for place, row in enumerate(rng.permutation(len(items))) for use in uses[place % len(uses)]
+    ]
+    made = []
+    for item, use in asked:
+        for fact in (fact for fact in FACTS if fact.answer(item)):
+            wordings, answer = divide(fact.forms)[use], fact.answer(item)
+            accepted = (answer, *(other for other in shared[fact.name, item.title] if other != answer))
             for pick in rng.permutation(len(wordings))[:forms]:
                 form = wordings[pick]
-                answer = fact.answer(item)
-                accepted = (answer, *(other for other in shared[fact.name, item.title] if other != answer))
                 made.append(Probe(questions.about(form, item.title), accepted, kind, use, item=item.id, form=form))
     return made
 

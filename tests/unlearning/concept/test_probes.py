@@ -36,13 +36,23 @@ def test_paraphrases_are_wordings_the_model_was_never_trained_on_and_only_measur
     assert {probe.use for probe in asked} == {Use.HELD_OUT}
 
 
-def test_items_that_must_stay_are_of_one_use_and_never_of_the_concept():
-    uses = defaultdict(set)
-    for probe in probes().kept():
-        uses[probe.item].add(probe.use)
-    assert not uses.keys() & concept().ids
-    assert all(len(found) == 1 for found in uses.values())
-    assert {use for found in uses.values() for use in found} == set(Use)
+def test_items_that_must_stay_are_of_one_use_but_for_the_nearest_and_never_of_the_concept():
+    uses = {kind: defaultdict(set) for kind in (ProbeKind.RETAIN, ProbeKind.NEIGHBOUR)}
+    for probe in probes().of(*uses):
+        uses[probe.kind][probe.item].add(probe.use)
+    retained, near = uses.values()
+    assert not {*retained, *near} & concept().ids
+    assert all(len(found) == 1 for found in retained.values())
+    assert {use for found in retained.values() for use in found} == set(Use)
+    assert all(found == set(Use) for found in near.values())
+
+
+def test_the_nearest_are_measured_in_wordings_that_do_not_train():
+    near = probes().of(ProbeKind.NEIGHBOUR)
+    trained, measured = ({probe.form for probe in near if probe.use is use} for use in (Use.TRAIN, Use.HELD_OUT))
+    assert trained
+    assert measured
+    assert not trained & measured
 
 
 def test_a_lesson_refuses_what_is_held_out_and_lesson_of_leaves_it_out():
