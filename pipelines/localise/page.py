@@ -8,6 +8,7 @@ from pipelines.evaluate.page import BEGIN, EMPTY, END, About, put, reading, stan
 from pipelines.evaluate.page_tables import markdown
 from pipelines.evaluate.pictures import Dot, Picture, svg
 from pipelines.evaluate.words import interval, number
+from pipelines.localise.answers import answers
 
 Found = Mapping[str, Any]
 
@@ -58,6 +59,8 @@ def _head(about: About, found: Found) -> str:
 
 
 def _model(one: Found) -> Iterator[str]:
+    yield "**The five questions of the proposal, from these figures**"
+    yield "\n".join(f"{place}. *{question}* {answer}" for place, (question, answer) in enumerate(answers(one), 1))
     if one["overlap"]:
         yield "**Between wordings and classes**"
         headers = ("layer", "overlap", "CKA", "wording share", "classes apart", "drift and overlap")

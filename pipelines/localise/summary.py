@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from pipelines.drift.figures import by_person, intervals
 from pipelines.drift.run import Lab
 from pipelines.localise import cells
 from pipelines.localise.cells import Found
@@ -39,23 +40,33 @@ def summarise(lab: Lab, wish: Wish, outcome: Outcome, kept: Kept) -> dict[str, A
         "quick": wish.quick,
         "cells": {"finished": done.measured + done.skipped, "measured_now": done.measured, "left": done.left},
         "failed": [{"cell": name, "error": error} for name, error in done.failed],
-        "models": models(kept),
+        "models": models(kept, seed=wish.seed),
     }
 
 
-def models(kept: Kept) -> list[dict[str, Any]]:
+def models(kept: Kept, *, seed: int = 0) -> list[dict[str, Any]]:
     """What finished parts tell of each model."""
-    return [_model(state, kept) for state in dict.fromkeys(spec.state for spec, _ in kept)]
+    return [_model(state, kept, seed) for state in dict.fromkeys(spec.state for spec, _ in kept)]
 
 
-def _model(state: str, kept: Kept) -> dict[str, Any]:
-    own = [(spec.part, one.figures) for spec, one in kept if spec.state == state]
-    overlap, maps = (next((found for part, found in own if part is wanted), {}) for wanted in (Part.OVERLAP, Part.MAPS))
+def _model(state: str, kept: Kept, seed: int) -> dict[str, Any]:
+    own = [(spec.part, one) for spec, one in kept if spec.state == state]
+    overlap, maps = (
+        next((found for part, found in own if part is wanted), None) for wanted in (Part.OVERLAP, Part.MAPS)
+    )
+    lists, drawn = overlap.figures if overlap else {}, maps.figures if maps else {}
     return {
         "model": state,
-        "overlap": overlap.get("layers", []),
-        "maps": maps.get("layers", []),
-        "heads": maps.get("heads", []),
-        "shared": maps.get("shared", {}),
-        "directions": [found for part, found in own if part is Part.DIRECTIONS],
+        "tau": _agreement(overlap.rows, seed) if overlap else None,
+        "overlap": lists.get("layers", []),
+        "maps": drawn.get("layers", []),
+        "heads": drawn.get("heads", []),
+        "shared": drawn.get("shared", {}),
+        "directions": [found.figures for part, found in own if part is Part.DIRECTIONS],
     }
+
+
+def _agreement(rows: pl.DataFrame, seed: int) -> dict[str, float] | None:
+    """Kendall's tau of lists in other words with those as served, with its interval over people."""
+    own = rows.filter(pl.col("layer") == rows["layer"].min())
+    return intervals([by_person(own, "tau", rows["person"].n_unique())], seed)[0]

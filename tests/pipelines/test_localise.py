@@ -14,6 +14,7 @@ from pipelines.cli.output import plain
 from pipelines.drift.paraphrases import PARAPHRASES
 from pipelines.drift.requests import Asking
 from pipelines.evaluate.page import About
+from pipelines.localise.answers import answers
 from pipelines.localise.asked import SERVED_NAME, WORDINGS, Asked
 from pipelines.localise.concepts import prompts
 from pipelines.localise.maps import clusters
@@ -77,7 +78,7 @@ def test_other_words_move_neurons_and_maps_are_told_by_layer(tmp_path):
 
 def test_the_same_run_again_measures_nothing_and_a_page_tells_it(tmp_path):
     about_one = prompts(["Red River 28"], catalogue(), seed=0)
-    first, _ = looked_into(tmp_path, TWO, concepts=about_one)
+    first, kept = looked_into(tmp_path, TWO, concepts=about_one)
     again, _ = looked_into(tmp_path, TWO, concepts=about_one)
     assert first["cells"] == {"finished": 3, "measured_now": 3, "left": 0}
     assert again["cells"] == {"finished": 3, "measured_now": 0, "left": 0}
@@ -89,9 +90,63 @@ def test_the_same_run_again_measures_nothing_and_a_page_tells_it(tmp_path):
     about = About(datetime(2026, 1, 2, tzinfo=UTC), "lethe localise", machine, "Where words matter")
     text, pictures = page_of(about, first, folder="localise", written="Late layers.")
     assert "Late layers." in text
+    assert all(answer in text for _, answer in answers(first["models"][0]))
+    tau = frame(kept, Part.OVERLAP).filter(pl.col("layer") == 0)["tau"].mean()
+    assert first["models"][0]["tau"]["mean"] == pytest.approx(tau)
     assert "**Red River 28**: angles" in text
     assert set(pictures) <= {"overlap", "correlation"}
     assert "overlap" in pictures
+
+
+def span(mean, low, high):
+    return {"mean": mean, "low": low, "high": high}
+
+
+def layer(number, correlation=None, apart=None, wording=0.1):
+    classes = None if apart is None else {"apart": apart}
+    return {"layer": number, "correlation": correlation, "classes": classes, "wording_share": wording}
+
+
+EMPTY = {"tau": None, "overlap": [], "maps": [], "heads": [], "shared": {}, "directions": []}
+SHARED = {"count": 8, "chance": 0.05}
+
+
+def test_the_five_questions_are_answered_from_the_figures_and_from_nothing_else():
+    said = [answer for _, answer in answers(EMPTY)]
+    assert len(said) == 5
+    assert all(answer.startswith("Not measured") for answer in said)
+
+    maps = [
+        {"layer": n, "sensitivity_share": share, "rank_agreement": span(rank, 0, 1)}
+        for n, (share, rank) in enumerate([(0.2, 0.9), (0.8, 0.3)])
+    ]
+    lists = [
+        layer(0, span(-0.3, -0.5, -0.1), span(0.2, 0.1, 0.3)),
+        layer(1, span(0.1, -0.1, 0.3), span(0.0, -0.1, 0.1), wording=0.4),
+    ]
+    directions = [
+        {"concept": name, "layers": [{"layer": 3, "forget_retain": angle, "deviation": 5.0, "same": 40.0}]}
+        for name, angle in (("near", 70.0), ("apart", 85.0))
+    ]
+    shared = {"wordings": {**SHARED, "jaccard": 0.6}, "classes": {**SHARED, "jaccard": 0.4}}
+    full = {"overlap": lists, "maps": maps, "heads": [{"layer": 1, "place": 7}], "shared": shared}
+    said = [answer for _, answer in answers({"tau": span(0.7, 0.6, 0.8), "directions": directions, **full})]
+    assert said[0].startswith("Unstable: ")
+    assert said[1].startswith("Layer 1 holds 0.800")
+    assert "head" in said[1]
+    assert "do not find the same neurons" in said[1]
+    assert said[2].startswith("Lists drift more where neurons overlap less in layer 0;")
+    assert said[2].endswith("neurons tell classes apart in layer 0.")
+    assert "Forgetting near works against keeping its controls in layer 3 (70.0" in said[3]
+    assert "Forgetting apart and keeping its controls do not surely" in said[3]
+    assert said[4].startswith("The same neurons decide in every wording")
+    assert "0.400 of the variance, in layer 1" in said[4]
+    other = {**shared, "wordings": {**SHARED, "jaccard": 0.2}}
+    steady = {**EMPTY, **full, "overlap": [layer(0)], "shared": other, "tau": span(0.95, 0.92, 0.97)}
+    said = [answer for _, answer in answers(steady)]
+    assert said[0].startswith("Steady: ")
+    assert said[2].startswith("In no layer does drift follow overlap")
+    assert said[4].startswith("Wordings decide through neurons that are partly their own")
 
 
 def test_parts_differ_by_what_determines_them(tmp_path):
