@@ -7,7 +7,9 @@ import typer
 from pipelines.cli.options import ROOT, Json, Root, open_store
 from pipelines.cli.output import emit, progress, table
 
-Backbone = Annotated[str | None, typer.Option("--backbone", help="lightgcn (default), bpr, ease, popularity or semantic-ids.")]
+Backbone = Annotated[
+    str | None, typer.Option("--backbone", help="lightgcn (default), bpr, ease, popularity or semantic-ids.")
+]
 Shards = Annotated[int | None, typer.Option("--shards", help="bpr, lightgcn: in so many sub-models; 0 (default): one.")]
 Sharding = Annotated[str | None, typer.Option("--sharding", help="sisa (default), receraser or grapheraser.")]
 Filter = Annotated[str | None, typer.Option("--filter", help="recent, preference, diversity, attention, random, none.")]

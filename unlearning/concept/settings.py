@@ -61,7 +61,7 @@ class ConceptSettings:
     beta: float = 1.0
     """The weight of the controls' saliency in the score."""
     loss: LossName = LossName.REFUSAL
-    retain: float = 3.0
+    retain: float = 8.0
     """The weight of the retain term."""
     rank: int = 8
     alpha: float = 16.0
