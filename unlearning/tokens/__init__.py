@@ -1,0 +1,1 @@
+"""Forgetting a concept in the generative recommender: TRACER, its ablations, and what it is compared with."""
