@@ -160,14 +160,13 @@ def attacks(asked: argparse.Namespace, backbones: Sequence[str]) -> list[Grid]:
 
 
 def folder_grids(asked: argparse.Namespace) -> list[Grid]:
-    """The same for a large folder: EASE by every method; a trained backbone by those that fit one model."""
-    wanted = tuple(asked.backbone or ("ease", "bpr"))
+    """The same for a large folder: a trained backbone under the first protocol alone."""
+    wanted = tuple(asked.backbone or ("ease", "bpr", "lightgcn"))
     methods = tuple(asked.method or METHODS)
     exact, trained = (tuple(n for n in wanted if (n == "ease") is same) for same in (True, False))
-    few = tuple(name for name in ("shield", "retrain", "scif", "ifru") if name in methods)
     return [
         Grid(exact, methods, PROTOCOLS, seeds=1, oracles=3, quick=asked.quick),
-        Grid(trained, few, PROTOCOLS[:1], seeds=1, oracles=3, quick=asked.quick),
+        Grid(trained, methods, PROTOCOLS[:1], seeds=1, oracles=3, quick=asked.quick),
     ]
 
 

@@ -21,6 +21,9 @@ from db.store import Unit
 ADAPTER = "adapter"
 """The kind of artefact that makes a language model forget."""
 
+TOKENS = "tokens"
+"""The kind that makes the generative recommender forget: ids, trie and decoder, whole."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -57,6 +60,9 @@ def accept(unit: Unit, asked: Asked, *, now: datetime) -> tuple[ConceptRequest, 
             f"stands for {len(known.items)} items since {known.accepted_at:%Y-%m-%d}, not for these {len(asked.items)}"
         )
         raise LetheError(f"concept {known.name!r} {told}; `lethe restore concept` takes the old request back first")
+    if known.layer is not asked.layer and Layer.TOKENS in (known.layer, asked.layer):
+        told = f"concept {known.name!r} is forgotten in layer {known.layer}, which {asked.layer} cannot join"
+        raise LetheError(f"{told}; `lethe restore concept` takes it back first")
     if known.layer | asked.layer is known.layer:
         return known, Withdrawn()
     return _widen(unit, known, asked.layer, now), withdraw(unit, owner)
@@ -69,7 +75,7 @@ def _accept_new(unit: Unit, asked: Asked, owner: int | None, now: datetime) -> C
         asked.kind,
         asked.items,
         asked.layer,
-        ConceptState.ACCEPTED if asked.layer is Layer.MODEL else ConceptState.HIDDEN,
+        ConceptState.ACCEPTED if asked.layer in (Layer.MODEL, Layer.TOKENS) else ConceptState.HIDDEN,
         now,
         user=asked.user,
     )
@@ -111,12 +117,39 @@ def fail(unit: Unit, request: ConceptId, detail: str) -> None:
 
 
 def restore(unit: Unit, request: ConceptRequest, *, at: datetime) -> None:
-    """Take a request back: its items are visible again, and its adapter is retired for the caller to destroy."""
+    """Take a request back: its items are visible again, and its adapter is retired for the caller to destroy.
+
+    Raises LetheError where another concept's ids were made of this one's: that one has to go first.
+    """
+    above = _standing_on(unit, request)
+    if above is not None:
+        told = f"the ids of {above.name!r} were moved after those of {request.name!r}"
+        raise LetheError(f"{told}; run `lethe restore concept {above.name!r}` first")
     owner = _owner(unit, request.id)
     unit.connection.execute(delete(concept_requests).where(concept_requests.c.id == request.id))
     artifacts.retire(unit, [] if request.adapter is None else [artifacts.get(unit, request.adapter)])
     _note(unit, "concept restored", request.id, at)
     withdraw(unit, owner)
+
+
+def reopen(unit: Unit, request: ConceptRequest, detail: str) -> None:
+    """State `accepted` again, as what acted for it is gone."""
+    _set(unit, request.id, adapter=None, state=ConceptState.ACCEPTED, detail=detail)
+    _note(unit, "concept reopened", request.id, datetime.now(UTC))
+
+
+def retokened(unit: Unit) -> list[ConceptRequest]:
+    """Requests of the generative recommender that something acts for, in the order in which ids were moved."""
+    found = [r for r in every(unit) if r.layer is Layer.TOKENS and r.adapter is not None]
+    return sorted(found, key=lambda request: request.adapter or 0)
+
+
+def _standing_on(unit: Unit, request: ConceptRequest) -> ConceptRequest | None:
+    """The request whose ids were made of those of this one."""
+    if request.layer is not Layer.TOKENS or request.adapter is None:
+        return None
+    later = [r for r in retokened(unit) if r.adapter is not None and r.adapter > request.adapter]
+    return next((r for r in later if request.adapter in artifacts.parents(unit, r.adapter or 0)), None)
 
 
 def withdraw(unit: Unit, owner: int | None) -> Withdrawn:

@@ -48,6 +48,7 @@ KINDS = {
         ArtifactKind(
             "adapter", Rule.DELETED, "trained on item texts alone; one that a person asked for goes with them"
         ),
+        ArtifactKind("tokens", Rule.REBUILT, "the backbone with other ids; learned again on the new backbone"),
         ArtifactKind("recommendations", Rule.REWRITTEN, "lists of many people, each from their own history"),
         ArtifactKind("evaluation", Rule.REWRITTEN, "figures per person over the stored split"),
         ArtifactKind("report", Rule.REWRITTEN, "figures over many people"),

@@ -38,11 +38,11 @@ class ConceptState(StrEnum):
     """How far a request to forget a concept has come."""
 
     ACCEPTED = "accepted"
-    """Written down; it rests here only where the language model alone is to forget."""
+    """Written down; it rests here only where a model alone is to forget."""
     HIDDEN = "hidden"
     """Retrieval offers none of its items, and no prompt names one."""
     UNLEARNED = "unlearned"
-    """Beside that, an adapter that passed its gates acts on the language model."""
+    """Beside that, what passed its gates acts: an adapter on the language model, or other ids of its items."""
 
 
 class Layer(StrEnum):
@@ -51,10 +51,17 @@ class Layer(StrEnum):
     RETRIEVAL = "retrieval"
     MODEL = "model"
     BOTH = "both"
+    """Retrieval and the language model."""
+    TOKENS = "tokens"
+    """The generative recommender alone: its ids move. No other layer joins it under one name."""
 
     def __or__(self, other: "Layer") -> "Layer":
-        """Everything that either names."""
-        return self if self is other else Layer.BOTH
+        """Everything that either names; raises ValueError for tokens beside another layer."""
+        if self is other:
+            return self
+        if Layer.TOKENS in (self, other):
+            raise ValueError("tokens are forgotten under a name of their own")
+        return Layer.BOTH
 
 
 class Scope(StrEnum):
@@ -142,18 +149,18 @@ class ConceptRequest:
     accepted_at: datetime
     user: UserId | None = None
     adapter: int | None = None
-    """The key of the artefact that acts on the language model."""
+    """The key of the artefact that acts: an adapter, or a recommender with other ids."""
     detail: str = ""
     """What the last training came to."""
 
     @property
     def hides(self) -> bool:
         """Whether retrieval and prompts leave its items out."""
-        return self.layer is not Layer.MODEL
+        return self.layer in (Layer.RETRIEVAL, Layer.BOTH)
 
     @property
     def open(self) -> bool:
-        """Whether the language model is still to forget it."""
+        """Whether the language model, or the generative recommender, is still to forget it."""
         return self.layer is not Layer.RETRIEVAL and self.state is not ConceptState.UNLEARNED
 
 

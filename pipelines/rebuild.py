@@ -10,6 +10,7 @@ from db.errors import LetheError, NotFinishedError
 from db.records import ForgetRequest, Receipt, Scope, Verdict
 from db.store import Store, Unit
 from pipelines import engine, models, ways
+from pipelines.concepts import tokens
 from pipelines.config import Plan
 from pipelines.generations import checked_folder, sweep
 from pipelines.train import build
@@ -39,6 +40,7 @@ def rebuild(
     _cancel_jobs(store, newest)
     for backbone in old:
         _again(store, backbone, method, progress, full)
+    tokens.again(store, progress)
     lost = rewrite(store, newest, progress)
     sweep(store)
     _destroy_rest(store, newest)
@@ -215,6 +217,6 @@ def _numbers(shards: Sequence[int]) -> str:
 
 def layer(kind: str) -> str:
     """The package that an artefact of this kind belongs to, as receipts name it."""
-    return {"backbone": "recsys", "shard": "recsys", "popularity": "recsys", "recommendations": "pipelines"}.get(
+    return {"backbone": "recsys", "shard": "recsys", "tokens": "recsys", "popularity": "recsys", "recommendations": "pipelines"}.get(
         kind, "retrieval"
     )

@@ -14,6 +14,7 @@ from db.records import Item, UserId
 from db.store import Store, Unit
 from llm.score.base import Scorer
 from pipelines import models
+from pipelines.concepts import tokens
 from pipelines.concepts.serve import Forgotten, read_forgotten
 from pipelines.config import Plan, checked_plan
 from pipelines.generations import checked_folder
@@ -60,7 +61,7 @@ def load_recommender(
 
     `weight` stands in for the weight that validation chose. Raises LetheError when nothing is trained, when bytes are
     not those that were registered, when the plan wants a filter or a model that the set was not tuned for, and when an
-    adapter does not fit the model or does not show on its canary.
+    adapter does not fit the model or does not show on its canary, or ids that were moved do not fit the backbone.
     """
     with store.reading() as unit:
         settings = _live_settings(unit, plan.backbone)
@@ -70,7 +71,7 @@ def load_recommender(
     weight = _weight(plan, settings.settings, weight)
     checked_folder(store.root, settings)
     where = {kind: checked_folder(store.root, artifact) for kind, artifact in parts.items()}
-    backbone = models.load(parts["backbone"].name, where["backbone"])
+    backbone = tokens.load(store, parts["backbone"], where["backbone"])
     text = TextIndex.load(where["text-index"])
     known = tuple(items[: len(backbone.items)])
     popularity = Popularity.load(where["popularity"])

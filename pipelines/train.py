@@ -9,6 +9,7 @@ from db import artifacts
 from db.records import Verdict
 from db.store import Store
 from pipelines import models
+from pipelines.concepts import tokens
 from pipelines.config import Plan
 from pipelines.generations import Draft, checked_folder, fresh_seed, sweep
 from pipelines.training import shards, verdicts
@@ -48,6 +49,7 @@ def train(store: Store, plan: Plan, *, progress: Progress = quiet) -> Trained:
     with store.maintaining():
         sweep(store)
         made = build(store, plan, progress=progress)
+        tokens.again(store, progress)
         sweep(store)
     return made
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from db.errors import LetheError
-from db.records import ConceptRequest, Item, ItemId, Layer, UserId
+from db.records import ConceptRequest, Item, ItemId, Layer, UserId, Verdict
 from pipelines.cli.options import ROOT, Json, Root, open_store
 from pipelines.cli.output import emit, progress, say, table
 
@@ -17,10 +17,17 @@ if TYPE_CHECKING:
     from db.concepts import Withdrawn
     from db.store import Store
     from pipelines.concepts.resolve import Resolved
+    from pipelines.concepts.tokens import Moved
     from pipelines.concepts.unlearn import Unlearned
 
 Name = Annotated[str, typer.Argument(help="A title, a genre, words that titles share, or a phrase.")]
 User = Annotated[str | None, typer.Option("--user", help="For this person's requests only; dies with the person.")]
+
+_WHERE = {
+    Layer.BOTH: "retrieval and the language model",
+    Layer.MODEL: "the language model",
+    Layer.TOKENS: "the generative recommender",
+}
 
 SHOWN = 30
 """Items that are listed before the question."""
@@ -34,7 +41,8 @@ def concept(
     user: User = None,
     layer: Annotated[Layer, typer.Option("--layer", help="Where it is to be forgotten.")] = Layer.BOTH,
     method: Annotated[
-        str | None, typer.Option("--method", help="How the model forgets: LOSS-MASK (refusal-guided) or negated.")
+        str | None,
+        typer.Option("--method", help="How a model forgets: LOSS-MASK (refusal-guided), negated; of ids: tracer, npo."),
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="The model that forgets, if not the trained set's.")
@@ -50,10 +58,14 @@ def concept(
     otherwise the concept stays hidden (exit status 75). The base model is never written, and `lethe restore concept`
     gives it back bit for bit. After a kill the same command goes on.
 
+    With --layer tokens the generative recommender alone forgets: its items get other ids, learned from everybody's
+    histories, that are served once their gates are passed. Data erasure learns them anew.
+
     \b
     Examples:
       lethe forget concept "Star Trek"
       lethe forget concept Film-Noir --layer retrieval --yes
+      lethe forget concept Film-Noir --layer tokens
       lethe forget concept "my childhood" --item 71 --item 95 --user 42
       lethe forget concept Fargo --method npo-guided --model Qwen/Qwen2.5-3B-Instruct
     """
@@ -61,7 +73,12 @@ def concept(
     from pipelines.concepts.names import check_method
     from pipelines.concepts.request import accept
 
-    check_method(method)
+    if layer is Layer.TOKENS:
+        from pipelines.concepts import tokens
+
+        method = tokens.check(user, method)
+    else:
+        check_method(method)
     store = open_store(root)
     found = _resolved(store, name, [ItemId(one) for one in item or ()], kind)
     _show(found)
@@ -70,6 +87,9 @@ def concept(
     wanted = Asked(name, found.kind, tuple(one.id for one in found.items), layer, UserId(user) if user else None)
     request, taken = accept(store, wanted, now=datetime.now(UTC))
     _tell(request, taken)
+    if layer is Layer.TOKENS:
+        _retoken(store, request, taken, str(method), as_json=as_json)
+        return
     if layer is not Layer.RETRIEVAL:
         _unlearn(store, request, taken, (method, model), as_json=as_json)
         return
@@ -149,7 +169,7 @@ def _cut(rows: Sequence[tuple[Any, ...]], found: "Resolved") -> list[tuple[Any, 
 
 
 def _ask(found: "Resolved", layer: Layer, user: str | None) -> None:
-    where = {Layer.BOTH: "retrieval and the language model", Layer.MODEL: "the language model"}.get(layer, "retrieval")
+    where = _WHERE.get(layer, "retrieval")
     print(f"forget them in {where}, for {user or 'everybody'}? [y/N] ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline()
     if not answer:
@@ -184,20 +204,42 @@ def _unlearn(
     method, model = chosen
     how = load_concept_plan(store.root, method=method)
     outcome = unlearn(store, request, model_plan(store, model), how, bars=progress)
-    told = {**_plain(outcome), "withdrawn": taken}
+    told = {**_plain(outcome), "bytes": outcome.bytes, "withdrawn": taken}
     emit(told, as_json=as_json, text=lambda: _text(outcome))
     finished(outcome)
 
 
-def _plain(outcome: "Unlearned") -> dict[str, Any]:
+def _retoken(store: "Store", request: ConceptRequest, taken: "Withdrawn", method: str, *, as_json: bool) -> None:
+    from db.errors import NotFinishedError
+    from pipelines.concepts import tokens
+
+    done = tokens.retoken(store, request, method, progress=progress)
+    told = {**_plain(done), "items": done.items, "ids": done.version, "withdrawn": taken}
+    emit(told, as_json=as_json, text=lambda: _moved(done))
+    if done.failing:
+        raise NotFinishedError(
+            f"the ids of {request.name!r} were not moved: {'; '.join(done.failing)}; the same command tries again"
+        )
+
+
+def _moved(done: "Moved") -> str:
+    size = f"\n\n{done.items} items have other ids, version {done.version[:12]}, in {done.seconds:.0f} s"
+    return f"{requests([done.request])}\n\n{_gates(done.gates, 'its ids are in place already')}" + size * bool(
+        done.items
+    )
+
+
+def _plain(outcome: "Unlearned | Moved") -> dict[str, Any]:
     gates = [{**asdict(verdict), "passed": verdict.passed} for verdict in outcome.gates]
-    return {"request": outcome.request, "gates": gates, "seconds": outcome.seconds, "bytes": outcome.bytes}
+    return {"request": outcome.request, "gates": gates, "seconds": outcome.seconds}
 
 
 def _text(outcome: "Unlearned") -> str:
-    rows = [(v.audit, v.value, v.limit, v.control, "void" if v.void else v.passed, v.detail) for v in outcome.gates]
-    gates = (
-        table(("gate", "value", "limit", "base", "passed", "of"), rows) if rows else "its adapter is in place already"
-    )
+    gates = _gates(outcome.gates, "its adapter is in place already")
     size = f"\n\nadapter of {outcome.bytes / 1024:.0f} KiB in {outcome.seconds:.0f} s" if outcome.bytes else ""
     return f"{requests([outcome.request])}\n\n{gates}{size}"
+
+
+def _gates(found: Sequence[Verdict], none: str) -> str:
+    rows = [(v.audit, v.value, v.limit, v.control, "void" if v.void else v.passed, v.detail) for v in found]
+    return table(("gate", "value", "limit", "base", "passed", "of"), rows) if rows else none

@@ -55,7 +55,8 @@ def _hide_files(store: Store) -> None:
 
 def _destroy(store: Store) -> None:
     with store.writing() as unit:
-        gone = [artifact for artifact in artifacts.retired(unit) if artifact.kind == concepts.ADAPTER]
+        kinds = (concepts.ADAPTER, concepts.TOKENS)
+        gone = [artifact for artifact in artifacts.retired(unit) if artifact.kind in kinds]
         artifacts.destroy_all(unit, gone)
         unit.commit()
 

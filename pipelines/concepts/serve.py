@@ -11,7 +11,7 @@ import numpy as np
 from db import artifacts, concepts, files
 from db.artifacts import Artifact
 from db.errors import LetheError
-from db.records import ConceptRequest, ConceptState, Item, UserId
+from db.records import ConceptRequest, ConceptState, Item, Layer, UserId
 from db.store import Unit
 from llm.ranking import Ranking
 from llm.score.base import Scorer
@@ -119,8 +119,10 @@ class Forgotten:
 
 
 def unlearned(request: ConceptRequest) -> bool:
-    """Whether an adapter acts for it."""
-    return request.state is ConceptState.UNLEARNED and request.adapter is not None
+    """Whether an adapter acts for it on the language model."""
+    return (
+        request.state is ConceptState.UNLEARNED and request.adapter is not None and request.layer is not Layer.TOKENS
+    )
 
 
 def read_forgotten(unit: Unit, people: Iterable[UserId] | None = None) -> Forgotten:

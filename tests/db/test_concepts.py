@@ -44,13 +44,22 @@ def test_a_request_comes_back_as_it_was_accepted(store):
     assert read(store, concepts.find, "Space", ALICE) is None
 
 
-def test_only_the_model_layer_rests_in_accepted(store):
+def test_only_what_a_model_is_to_forget_rests_in_accepted(store):
     found = [accepted(store, replace(SPACE, name=layer, layer=layer)) for layer in Layer]
     assert [(r.state.value, r.hides, r.open) for r in found] == [
         ("hidden", True, False),
         ("accepted", False, True),
         ("hidden", True, True),
+        ("accepted", False, True),
     ]
+
+
+@pytest.mark.parametrize("layer", [Layer.RETRIEVAL, Layer.MODEL, Layer.BOTH])
+def test_tokens_and_another_layer_do_not_share_a_name(store, layer):
+    accepted(store, replace(SPACE, layer=Layer.TOKENS))
+    with pytest.raises(LetheError, match="cannot join"):
+        accepted(store, replace(SPACE, layer=layer))
+    assert accepted(store, replace(SPACE, layer=Layer.TOKENS)).layer is Layer.TOKENS
 
 
 def test_accepting_takes_what_was_made_before_from_readers(store):

@@ -1,27 +1,54 @@
 """The generative recommender behind the same commands as every backbone."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
 
 from db import artifacts
 from db.records import Scope
+from pipelines.concepts import tokens
 from recsys.semantic_ids import training
 from recsys.semantic_ids.backbone import SemanticIds
 from recsys.semantic_ids.decoder import Shape
-from tests.pipelines.commands import SOMEBODY, erased, forgotten, history, ingest_words
+from tests.pipelines.commands import (
+    OTHER,
+    PEOPLE,
+    SOMEBODY,
+    THIRD,
+    Lethe,
+    erased,
+    forgotten,
+    history,
+    ingest_words,
+)
+from unlearning.tokens.case import TokenSettings
+from unlearning.tokens.gates import Gates
 
 FEW = replace(
     training.SEMANTIC_SETTINGS, width=6, digits=30, shape=Shape(16, 1, 2, 1, 24), window=8, epochs=4, evaluate_every=2
 )
 
 
+@pytest.fixture(scope="module")
+def generative_once(tmp_path_factory, data_folder):
+    """A root with the generative recommender, trained shortly, and no language model; nobody changes it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("LETHE_DB", raising=False)
+        root = tmp_path_factory.mktemp("generative") / "root"
+        patch.setenv("LETHE_ROOT", str(root))
+        patch.setattr(training, "SEMANTIC_SETTINGS", FEW)
+        lethe = Lethe(root)
+        lethe.ok(*ingest_words(data_folder))
+        lethe.ok("train", "--backbone", "semantic-ids", "--scorer", "off")
+        lethe.close()
+    return root
+
+
 @pytest.fixture
-def generative(empty, data_folder, monkeypatch):
-    """A root with the generative recommender, trained shortly, and no language model."""
-    monkeypatch.setattr(training, "SEMANTIC_SETTINGS", FEW)
-    empty.ok(*ingest_words(data_folder))
-    empty.ok("train", "--backbone", "semantic-ids", "--scorer", "off")
+def generative(empty, generative_once):
+    """The command line, pointed at such a root that belongs to this test alone."""
+    shutil.copytree(generative_once, empty.root)
     return empty
 
 
@@ -49,3 +76,72 @@ def test_it_is_trained_served_and_rebuilt_without_a_person(generative):
     assert told["backbone/semantic-ids generation 2"]["action"] == "retrain"
     generative.ok("verify", request)
     assert after.items == before.items
+
+
+FORGET = ("forget", "concept", "Horror", "--layer", "tokens", "--yes")
+
+
+def offered(lethe):
+    return lethe.read("recommend", SOMEBODY, OTHER, THIRD)
+
+
+@pytest.fixture
+def lenient(monkeypatch):
+    """A few steps, and gates that everything passes."""
+    few = TokenSettings(steps=6, offset_rate=0.5, retained=4, asked=6, neighbours=2)
+    monkeypatch.setattr("unlearning.tokens.case.TokenSettings", lambda: few)
+    monkeypatch.setattr("unlearning.tokens.gates.Gates", lambda: Gates(exposure=9.0, utility=-9.0, people=10))
+
+
+def test_ids_move_are_served_learned_anew_by_an_erase_and_taken_back(generative, lenient):
+    before, (backbone, model) = offered(generative), live(generative)
+    told = generative.read(*FORGET)
+    assert (told["request"]["state"], told["items"] > 0) == ("unlearned", True)
+    assert told["ids"] != model.table.version
+    assert offered(generative) != before
+    assert live(generative)[0] == backbone  # the backbone itself was not written
+    assert generative.read(*FORGET)["gates"] == []
+    refused = generative("forget", "concept", "Horror", "--layer", "retrieval", "--yes")
+    assert refused.status == 1
+    assert "cannot join" in refused.err
+    request = forgotten(generative, PEOPLE[20])
+    erased(generative)
+    generative.ok("verify", request)
+    (one,) = generative.read("restore", "concept", "--list")
+    with generative.store.reading() as unit:
+        ids = artifacts.get(unit, one["adapter"])
+    assert (one["state"], ids.settings["base"]) == ("unlearned", live(generative)[0].sha256)
+    assert ids.state == artifacts.LIVE
+    generative.ok("restore", "concept", "Horror")
+    assert not (generative.root / ids.path).exists()
+    plain = live(generative)[1]
+    with generative.store.reading() as unit:
+        served = artifacts.live(unit, "backbone", "semantic-ids")
+    loaded = tokens.load(generative.store, served, generative.root / served.path)
+    assert loaded.settings() == plain.settings()
+
+
+def test_a_concept_beneath_another_goes_last(generative, lenient):
+    generative.ok(*FORGET)
+    generative.ok("forget", "concept", "Comedy", "--layer", "tokens", "--yes")
+    refused = generative("restore", "concept", "Horror")
+    assert refused.status == 1
+    assert "lethe restore concept 'Comedy'" in refused.err
+    generative.ok("restore", "concept", "Comedy")
+    generative.ok("restore", "concept", "Horror")
+
+
+def test_ids_that_fail_their_gates_are_not_served(generative, lenient, monkeypatch):
+    monkeypatch.setattr("unlearning.tokens.gates.Gates", lambda: Gates(exposure=0.0, utility=2.0, people=10))
+    before = offered(generative)
+    refused = generative(*FORGET)
+    assert refused.status == 75
+    assert "NDCG@10 lost elsewhere" in refused.err
+    assert offered(generative) == before
+
+
+@pytest.mark.parametrize(("words", "told"), [(("--user", SOMEBODY), "everybody"), (("--method", "magic"), "tracer")])
+def test_what_ids_cannot_do_is_said(generative, words, told):
+    refused = generative(*FORGET, *words)
+    assert refused.status == 1
+    assert told in refused.err
