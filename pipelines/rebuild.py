@@ -217,6 +217,6 @@ def _numbers(shards: Sequence[int]) -> str:
 
 def layer(kind: str) -> str:
     """The package that an artefact of this kind belongs to, as receipts name it."""
-    return {"backbone": "recsys", "shard": "recsys", "tokens": "recsys", "popularity": "recsys", "recommendations": "pipelines"}.get(
-        kind, "retrieval"
-    )
+    if kind in ("backbone", "shard", "tokens", "popularity"):
+        return "recsys"
+    return "pipelines" if kind == "recommendations" else "retrieval"

@@ -45,7 +45,7 @@ class Speaker:
 
     def __init__(self, decoder: Decoder, trie: Trie, window: int, *, added: Tensor | None = None) -> None:
         self.decoder, self.trie, self.window = decoder, trie, window
-        self._added = added
+        self.added = added
         """To every token's logit, [vocabulary + 1]."""
 
     def read(self, histories: Sequence[IntArray]) -> Read:
@@ -120,8 +120,8 @@ class Speaker:
     def _shares(self, state: Tensor, depth: int, legal: Tensor | None) -> Tensor:
         """Log-probability of each code of a level, [people, nodes, codes]; without `legal`, among all of them."""
         logits = state @ self.decoder.embed_tokens.weight[span(self.trie.table, depth)].T
-        if self._added is not None:
-            logits = logits + self._added[span(self.trie.table, depth)]
+        if self.added is not None:
+            logits = logits + self.added[span(self.trie.table, depth)]
         if legal is not None:
             logits = logits.masked_fill(~legal, torch.finfo(logits.dtype).min)
         return logits.log_softmax(dim=-1)

@@ -82,7 +82,7 @@ FORGET = ("forget", "concept", "Horror", "--layer", "tokens", "--yes")
 
 
 def offered(lethe):
-    return lethe.read("recommend", SOMEBODY, OTHER, THIRD)
+    return [one["recommendations"] for one in lethe.read("recommend", SOMEBODY, OTHER, THIRD)]
 
 
 @pytest.fixture

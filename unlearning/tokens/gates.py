@@ -1,0 +1,68 @@
+"""What a generative recommender must keep to before it is served with other ids."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from db.errors import LetheError
+from db.records import Verdict
+from recsys.candidates import IntArray
+from recsys.metrics import evaluate
+from recsys.semantic_ids.backbone import SemanticIds
+from unlearning.tokens.case import Case
+
+TOP = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """Thresholds."""
+
+    exposure: float = 0.5
+    """Slots that concept items take in lists of ten, of what they took before: at most."""
+    utility: float = 0.97
+    """NDCG@10 of each person's last item, of what it was before: at least."""
+    people: int = 200
+    """Who are asked, by lot."""
+
+
+def judged(case: Case, made: SemanticIds, gates: Gates, *, seed: int) -> tuple[Verdict, ...]:
+    """Verdicts on exposure and on what is lost elsewhere; the recommender that forgot nothing is the control."""
+    histories = [history for history in case.histories() if len(history) > 1]
+    if not histories:
+        raise LetheError("nobody met two items: there is nobody to ask what was forgotten")
+    order = np.random.default_rng(seed).permutation(len(histories))[: gates.people].tolist()
+    asked = [histories[place] for place in order]
+    before, after = exposure(case.model, asked, case.concept), exposure(made, asked, case.concept)
+    kept, was = (utility(model, asked, case.concept) for model in (made, case.model))
+    lost = 1 - kept / was if was > 0 else 0.0
+    return (
+        Verdict(
+            "exposure of the concept", after, gates.exposure * before, control=before, control_found=before > 0,
+            detail=f"share of the slots of lists of {TOP}, {len(asked)} people",
+        ),
+        Verdict(
+            "NDCG@10 lost elsewhere", lost, 1 - gates.utility, control=1.0, control_found=was > 0,
+            detail=f"each person's last item, where it is no item of the concept; {was:.4f} before",
+        ),
+    )  # fmt: skip
+
+
+def exposure(
+    model: SemanticIds, histories: Sequence[IntArray], concept: IntArray, closed: IntArray | None = None
+) -> float:
+    """Share of the slots of lists of ten that concept items take; what was met, and what is closed, is not offered."""
+    shut = [history if closed is None else np.union1d(history, closed) for history in histories]
+    rows = np.concatenate([found.rows for found in model.candidates(histories, shut, TOP)])
+    return float(np.isin(rows, concept).mean()) if len(rows) else 0.0
+
+
+def utility(model: SemanticIds, histories: Sequence[IntArray], concept: IntArray) -> float:
+    """Mean NDCG@10 of the last item of each history after the rest of it, where that is no item of the concept."""
+    asked = [history for history in histories if not np.isin(history[-1], concept)]
+    if not asked:
+        return 0.0
+    before = [history[:-1] for history in asked]
+    lists = [found.rows for found in model.candidates(before, before, TOP)]
+    return float(evaluate(lists, [history[-1:] for history in asked], TOP).ndcg.mean())
