@@ -93,23 +93,24 @@ def batches(rows: Sequence[Row], device: torch.device, *, tokens: int = 4096) ->
 
 
 def one_batch(rows: Sequence[Row], device: torch.device) -> Batch:
-    """Every row in a single pass, whatever its size."""
-    return _batch(rows, list(_sequences(rows)), device)
+    """Every row in a single pass, whatever its size: sequences are padded to the widest, so all are filled to it."""
+    widest = max(_size(rows, sequence) for sequence in _sequences(rows))
+    return _batch(rows, list(_sequences(rows, widest)), device)
 
 
 def _size(rows: Sequence[Row], sequence: Sequence[int]) -> int:
     return len(rows[sequence[0]].shared) + sum(rows[number].own for number in sequence)
 
 
-def _sequences(rows: Sequence[Row]) -> Iterator[list[int]]:
-    """Numbers of rows with the same beginning, in groups of about `SEQUENCE` tokens."""
+def _sequences(rows: Sequence[Row], tokens: int = SEQUENCE) -> Iterator[list[int]]:
+    """Numbers of rows with the same beginning, in groups of about so many tokens."""
     together: dict[tuple[int, ...], list[int]] = {}
     for number, row in enumerate(rows):
         together.setdefault(row.shared, []).append(number)
     for numbers in together.values():
         held: list[int] = []
         for number in numbers:
-            if held and _size(rows, [*held, number]) > max(SEQUENCE, 2 * len(rows[number].shared)):
+            if held and _size(rows, [*held, number]) > max(tokens, 2 * len(rows[number].shared)):
                 yield held
                 held = []
             held.append(number)

@@ -33,6 +33,24 @@ def test_branches_are_read_as_one_prompt_a_pass(family, tokens):
     assert found.tolist() == pytest.approx([plain_log_prob(model, row) for row in rows], abs=2e-4)
 
 
+def test_a_single_pass_fills_its_sequences_to_the_widest_and_reads_every_row_as_by_itself():
+    model, long = toy_model(), "A person liked\n" + "- a film\n" * 60
+    turns = [Turn(f"Question {n}?", "yes") for n in range(60)]
+    rows = encode_rows(model, [*turns, *(Turn(f"Candidate {n}", "no", shared=long) for n in range(3))])
+    batch = one_batch(rows, model.device)
+    narrow = max(len(one.ids[0]) for one in batches(rows[:60], model.device, tokens=1))
+    sequences, width = batch.ids.shape
+    assert width > narrow
+    taken = sum(row.own for row in rows[:60])
+    assert sequences - 1 <= taken / (width - len(rows[0].shared) - max(row.own for row in rows[:60])) + 1
+    with torch.inference_mode():
+        spread = log_softmax(logits_of(model, answer_states(model, batch)))
+    sums = row_sums(spread.gather(1, batch.targets[:, None])[:, 0], batch).tolist()
+    found = dict(zip(batch.rows, sums, strict=True))
+    for number in (0, 31, 59, 60, 62):
+        assert found[number] == pytest.approx(plain_log_prob(model, rows[number]), abs=2e-4)
+
+
 def test_every_row_comes_once_and_its_answer_is_what_is_scored():
     model = toy_model()
     rows = encode_rows(model, [Turn(f"Question {n}?", "x" * n) for n in range(1, 40)])
