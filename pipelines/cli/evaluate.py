@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli import evaluate_concepts
+from pipelines.cli import evaluate_concepts, evaluate_tracer
 from pipelines.cli.options import ROOT, Json, Root, open_store
 from pipelines.cli.output import emit, progress, say, table
 from pipelines.cli.train import Model, Scorer
@@ -48,6 +48,7 @@ def about() -> None:
 
 
 app.command()(evaluate_concepts.concepts)
+app.command()(evaluate_tracer.tracer)
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """Offsets φ of the concept's items: soft codes while they are learned, and the codes they come to.
 
-Reconstructed from a secondary source; docs/experiments.md says which equations it gave.
+Reconstructed from a secondary source; docs/decisions/0016 says what it gave, and what is ours.
 """
 
 from dataclasses import dataclass
