@@ -72,9 +72,13 @@ def arguments() -> argparse.Namespace:
 
 def wanted(asked: argparse.Namespace) -> Grid:
     """The grid that the arguments mean."""
-    given = {"concepts": asked.concept, "methods": asked.method}
-    grid = replace(Grid(), **{name: tuple(value) for name, value in given.items() if value})
-    grid = replace(grid, seeds=asked.seeds) if asked.seeds else grid
+    usual = Grid()
+    grid = replace(
+        usual,
+        concepts=tuple(asked.concept or usual.concepts),
+        methods=tuple(asked.method or usual.methods),
+        seeds=asked.seeds or usual.seeds,
+    )
     return quick(grid) if asked.quick else grid
 
 

@@ -88,8 +88,8 @@ def tradeoff(one: Found) -> Chart:
         left, kept = row["measures"]["exposure"], row["of_before"]
         if kept is not None:
             family = row["method"] if row["method"] in (BASE, ORACLE, "tracer") else "others"
-            spread = [(span["high"] - span["low"]) / 2 for span in (left, kept)]
-            groups.setdefault(family, []).append(Point(left["mean"], kept["mean"], *spread, row["method"]))
+            dx, dy = ((span["high"] - span["low"]) / 2 for span in (left, kept))
+            groups.setdefault(family, []).append(Point(left["mean"], kept["mean"], dx, dy, row["method"]))
     series = [Series(name, points) for name, points in groups.items()]
     title_ = f"{one['name']}: exposure left, utility kept (bars: half of the 95% interval)"
     return Chart(title_, "exposure@10 of the concept", "NDCG@10 on the rest, of before", series, (False, False))
