@@ -120,9 +120,7 @@ class Forgotten:
 
 def unlearned(request: ConceptRequest) -> bool:
     """Whether an adapter acts for it on the language model."""
-    return (
-        request.state is ConceptState.UNLEARNED and request.adapter is not None and request.layer is not Layer.TOKENS
-    )
+    return request.state is ConceptState.UNLEARNED and request.adapter is not None and request.layer is not Layer.TOKENS
 
 
 def read_forgotten(unit: Unit, people: Iterable[UserId] | None = None) -> Forgotten:
