@@ -71,15 +71,14 @@ def arguments() -> argparse.Namespace:
 
 
 def wanted(asked: argparse.Namespace) -> Grid:
-    """The grid that the arguments mean."""
-    usual = Grid()
-    grid = replace(
+    """The grid that the arguments mean: what is named stands, in a quick run too."""
+    usual = quick(Grid()) if asked.quick else Grid()
+    return replace(
         usual,
         concepts=tuple(asked.concept or usual.concepts),
         methods=tuple(asked.method or usual.methods),
         seeds=asked.seeds or usual.seeds,
     )
-    return quick(grid) if asked.quick else grid
 
 
 def main() -> None:

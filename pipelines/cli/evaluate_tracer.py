@@ -45,10 +45,15 @@ def tracer(
     from pipelines.evaluate_tracer.run import quick as shortened
     from pipelines.evaluate_tracer.summary import summarise
 
-    asked = {"concepts": tuple(concept or ()), "methods": tuple(method or ()), "seeds": seeds, "people": people}
-    grid = Grid(**{name: value for name, value in asked.items() if value})  # type: ignore[arg-type]
-    grid = replace(grid, model=replace(grid.model, epochs=epochs)) if epochs else grid
-    grid = shortened(grid) if quick else grid
+    usual = shortened(Grid()) if quick else Grid()
+    grid = replace(
+        usual,
+        concepts=tuple(concept or usual.concepts),
+        methods=tuple(method or usual.methods),
+        seeds=seeds or usual.seeds,
+        people=people or usual.people,
+        model=replace(usual.model, epochs=epochs or usual.model.epochs),
+    )
     rows = read(open_store(root), progress)
     lab = Lab(rows, StoreKeeper(open_store(root), rows.epoch), progress)
     outcome = run(lab, grid, minutes=minutes)

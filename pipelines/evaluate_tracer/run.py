@@ -23,7 +23,7 @@ from unlearning.tokens.methods import METHODS, make
 from unlearning.tokens.oracle import oracle
 from unlearning.tokens.relearn import relearned
 
-CONCEPTS = ("Film-Noir", "Star Trek")
+CONCEPTS = ("Horror", "Star Trek")
 """A genre and a franchise of ml-100k, unless others are named; a quick run has the first alone."""
 
 EPOCHS, QUICK_EPOCHS, QUICK_STEPS, QUICK_PEOPLE = 20, 6, 60, 200
