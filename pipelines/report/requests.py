@@ -16,9 +16,9 @@ _STATES = {
 }
 
 _CONCEPTS = {
-    ConceptState.ACCEPTED: "accepted: the language model is still to forget it",
+    ConceptState.ACCEPTED: "accepted: a model is still to forget it",
     ConceptState.HIDDEN: "hidden: no list offers its items, no prompt names one",
-    ConceptState.UNLEARNED: "unlearned: beside that, an adapter that passed its gates acts on the language model",
+    ConceptState.UNLEARNED: "unlearned: what passed its gates acts, an adapter on the language model or other ids of its items",
 }
 
 
