@@ -18,7 +18,7 @@ _STATES = {
 _CONCEPTS = {
     ConceptState.ACCEPTED: "accepted: a model is still to forget it",
     ConceptState.HIDDEN: "hidden: no list offers its items, no prompt names one",
-    ConceptState.UNLEARNED: "unlearned: what passed its gates acts, an adapter on the language model or other ids of its items",
+    ConceptState.UNLEARNED: "unlearned: what passed its gates acts, an adapter on the language model or other ids",
 }
 
 
