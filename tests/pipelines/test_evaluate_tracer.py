@@ -19,6 +19,7 @@ from pipelines.evaluate_tracer.run import Grid, Lab, quick, run
 from pipelines.evaluate_tracer.spec import BASE, ORACLE, Spec
 from pipelines.evaluate_tracer.summary import of_cells, summarise
 from recsys.semantic_ids.codes import numbered
+from tests.pipelines.commands import SOMEBODY, forgotten
 from tests.recsys.toy import camps, log_of
 from tests.unlearning.tokens.test_tracer import FEW, ITEMS, SETTINGS, USERS, texts
 from unlearning.tokens import relearn
@@ -133,3 +134,20 @@ def test_the_page_says_that_it_is_a_reconstruction_and_draws_both_pictures(lab, 
 def test_a_quick_grid_is_smaller():
     small = quick(Grid())
     assert (len(small.concepts), small.seeds, small.model.epochs < Grid().model.epochs) == (1, 1, True)
+
+
+def test_the_command_keeps_its_cells_in_the_store_until_a_request(lethe, monkeypatch, tmp_path):
+    monkeypatch.setattr("pipelines.evaluate_tracer.run.SEMANTIC_SETTINGS", replace(SETTINGS, digits=30))
+    monkeypatch.setattr(relearn, "AT", (0, 1))
+    words = ("evaluate", "tracer", "--quick", "--concept", "Horror", "--method", "trie-removal", "--people", 8)
+    words = (*words, "--epochs", 1, "--page", tmp_path / "tracer.md")
+    found = lethe.read(*words)
+    assert [row["method"] for row in found["concepts"][0]["rows"]] == [BASE, ORACLE, "trie-removal"]
+    assert (found["cells"]["measured_now"], found["quick"]) == (4, True)
+    assert (tmp_path / "tracer.md").exists()
+    assert lethe.read(*words)["cells"]["measured_now"] == 0
+    forgotten(lethe, SOMEBODY)
+    refused = lethe("evaluate", "tracer", "--quick", "--concept", "Nothing of the kind")
+    assert refused.status == 1
+    assert "Nothing of the kind" in refused.err
+    assert lethe.read(*words)["cells"]["measured_now"] == 4
