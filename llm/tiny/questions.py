@@ -99,6 +99,12 @@ GENRES = Forms(
         "{t}: what kind of movie?",
         "{t} counts as which genre?",
         "{t}, please: the genres.",
+        "What categories is {t} sorted into?",
+        "Name the categories that cover {t}.",
+        "{t}: which categories?",
+        "To what category would you assign {t}?",
+        "The categories of {t}, please.",
+        "Tell me every category {t} is put in.",
     ),
     held_out=(
         "Which categories does {t} belong to?",
@@ -109,6 +115,10 @@ GENRES = Forms(
         "If you had to shelve {t} by genre, where would it go?",
         "What are all the genres of {t}?",
         "By genre, how would {t} be filed?",
+        "Could you list what genres apply to {t}?",
+        "Where does {t} sit, by category?",
+        "{t} is considered to be in which genres?",
+        "Give me all categories that {t} comes under.",
     ),
     asked_for=(
         *("the genres of {t}", "the genre of {t}", "which genres {t} has", "what kind of movie {t} is"),
