@@ -50,7 +50,7 @@ def test_a_key_that_is_no_setting_is_named_with_all_that_are(planned, tmp_path, 
 @pytest.mark.parametrize(
     ("key", "value", "shown"),
     [
-        ("backbone", "'svd'", "is 'svd': input should be 'lightgcn', 'bpr', 'ease' or 'popularity'"),
+        ("backbone", "'svd'", "is 'svd': input should be 'lightgcn', 'bpr', 'ease', 'popularity' or 'semantic-ids'"),
         ("filter", "'Recent'", "is 'Recent': input should be 'preference'"),
         ("retrieve", "''", "is '': input should be 'backbone', 'text' or 'hybrid'"),
         ("scorer", "false", "is False: "),
