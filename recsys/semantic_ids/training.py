@@ -134,12 +134,14 @@ class SemanticIdFitter:
         curve: list[tuple[int, float]] = []
         for epoch, decoder in _epochs(chosen, log, table, seed):
             progress(epoch, chosen.epochs)
-            if judges is None or (epoch % chosen.evaluate_every and epoch != chosen.epochs):
+            if judges is None:
                 best = (0.0, epoch, decoder)
+                continue
+            if epoch % chosen.evaluate_every and epoch != chosen.epochs:
                 continue
             there = SemanticIds(log.items, tokenizer, table, decoder, chosen.window)
             curve.append((epoch, float(served(there, judges, 10).ndcg.mean())))
-            if curve[-1][1] > best[0] or not curve[:-1]:
+            if curve[-1][1] > best[0]:
                 best = (curve[-1][1], epoch, copy.deepcopy(decoder))
             elif epoch - best[1] >= chosen.patience * chosen.evaluate_every:
                 break

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from db.errors import LetheError
 from db.records import Split
 from recsys.heldout import held_out, served
+from recsys.semantic_ids import training
 from recsys.semantic_ids.backbone import FILE, SemanticIds, once
 from recsys.semantic_ids.decoder import Shape
 from recsys.semantic_ids.training import SemanticIdFitter, SemanticSettings, windows
@@ -62,6 +64,22 @@ def test_random_numbers_outside_are_left_as_they_were():
     torch.manual_seed(9)
     SemanticIdFitter(replace(SETTINGS, epochs=1)).fit(camps(USERS, ITEMS), texts(), seed=1)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_best_epoch_stays_the_best_through_the_epochs_between_and_after(monkeypatch):
+    values, decoders = iter([0.2, 0.5, 0.3, 0.4, 0.1]), []
+
+    def _served(backbone, questions, k):
+        decoders.append([tensor.clone() for tensor in backbone.decoder.parameters()])
+        return SimpleNamespace(ndcg=np.array([next(values)]))
+
+    monkeypatch.setattr(training, "served", _served)
+    log = camps(USERS, ITEMS)
+    settings = replace(SETTINGS, epochs=10, evaluate_every=2, patience=2)
+    found = SemanticIdFitter(settings).fit(log, texts(), seed=1, validation=held_out(log, Split.VALID))
+    assert found.curve == ((2, 0.2), (4, 0.5), (6, 0.3), (8, 0.4))
+    assert found.epoch == 4
+    assert all(torch.equal(a, b) for a, b in zip(found.backbone.decoder.parameters(), decoders[1], strict=True))
 
 
 def test_the_best_epoch_on_validation_people_is_kept():
