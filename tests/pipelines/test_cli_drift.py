@@ -8,6 +8,7 @@ import pytest
 from db import artifacts
 from db.jobs import exports_before
 from pipelines.concepts import unlearn
+from pipelines.drift.instances import Kind
 from tests.pipelines.commands import SOMEBODY
 from tests.pipelines.test_concept_model import made_up
 from unlearning.audit.residue import needle, scan
@@ -48,7 +49,7 @@ def test_what_is_kept_and_exported_is_known_to_an_erase_and_names_nobody(lethe, 
     with lethe.store.reading() as unit:
         kept = [one for one in artifacts.all_on_disk(unit) if one.name.startswith("drift-packed")]
         assert exports_before(unit, 10**6) == [str((out / "drift.parquet").resolve())]
-    assert len(kept) == 10
+    assert len(kept) == len(Kind)
     assert [one for one in scan(out, [needle(SOMEBODY)]) if not one.path.endswith(".svg")] == []
     lethe.ok("forget", "user", SOMEBODY)
     with lethe.store.reading() as unit:
@@ -85,4 +86,4 @@ def test_out_lies_outside_the_root_and_is_no_file(lethe, tmp_path):
 def test_without_time_cells_are_left(lethe):
     left = lethe(*FEW, "--minutes", 0)
     assert left.status == 75
-    assert "10 cells left" in left.err
+    assert f"{len(Kind)} cells left" in left.err

@@ -118,7 +118,7 @@ class MaskedLora:
         watched: tuple[Watch, Check],
         progress: Progress,
     ) -> tuple[Check, dict[tuple[str, str], Tensor]]:
-        """The best checked state. Ends before its steps where all is forgotten and nothing lost."""
+        """The best checked state, of equals the last. Ends before its steps where all is forgotten and nothing lost."""
         watch, before = watched
         best, tensors = before, confined.tensors()
         for step in _steps(confined, teacher, self.settings):
@@ -126,7 +126,7 @@ class MaskedLora:
             if step % self.settings.check_every and step != self.settings.steps:
                 continue
             found = watch.check(model, step)
-            if found.regret(before) < best.regret(before):
+            if found.regret(before) <= best.regret(before):
                 best, tensors = found, confined.tensors()
             if found.regret(before) < self.settings.enough:
                 break

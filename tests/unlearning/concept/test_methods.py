@@ -31,7 +31,7 @@ from unlearning.concept.settings import ConceptSettings, MaskName
 from unlearning.concept.steering import Steered, Steering, mean_states
 from unlearning.concept.weights import Scaling, fisher, scaled
 
-SETTINGS = ConceptSettings(neurons=12, rank=2, steps=8, forget_rows=4, retain_rows=4, retain=1.0, check_every=2)
+SETTINGS = ConceptSettings(neurons=12, rank=2, steps=8, rate=0.02, forget_rows=4, retain_rows=4, check_every=2)
 METHODS = ("refusal-guided", *OTHERS)
 
 
