@@ -6,7 +6,7 @@ INSTALLED   := $(VENV)/.installed
 PACKAGES    := db recsys retrieval llm unlearning pipelines
 PYTHON      ?= >=3.11
 DATA        ?= $(LETHE_BENCH_DATA)
-BENCH       ?= $(filter-out forgetting tracer,$(sort $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/[a-z]*.py))))
+BENCH       ?= $(filter-out forgetting tracer concept_forks catalogue datasets,$(sort $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/[a-z]*.py))))
 
 # A uv that knows dependency groups, or else a private copy of uv in .uv (never the system's Python).
 UV          := $(shell uv pip install --help 2>/dev/null | grep -q -e --group && command -v uv || echo .uv/bin/uv)
@@ -62,8 +62,9 @@ format: $(INSTALLED)  ## put the code into the form that check wants
 	$(VENV)/bin/ruff format
 
 bench: $(INSTALLED)  ## the benchmarks: make bench [BENCH="name ..."] [DATA=DIR] [QUICK=1]; JSON in bench-out/
-	@mkdir -p bench-out; failed=; for name in $(BENCH); do echo "== $$name"; \
-	  $(PY) -m benchmarks.$$name $(if $(QUICK),--quick) $(if $(DATA),--data "$(DATA)") --out bench-out/$$name.json \
+	@mkdir -p bench-out; failed=; for name in $(BENCH); do echo "== $$name"; set --; \
+	  if [ -n "$(DATA)" ] && grep -q '"--data"' benchmarks/$$name.py; then set -- --data "$(DATA)"; fi; \
+	  $(PY) -m benchmarks.$$name $(if $(QUICK),--quick) "$$@" --out bench-out/$$name.json \
 	  || failed="$$failed $$name"; done; test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
 # Its finished parts are kept: run it again until it ends with 0. The page in docs/results is written when nothing is left.

@@ -90,7 +90,7 @@ def retoken(store: Store, request: ConceptRequest, method: str, *, progress: Pro
 
 
 def again(store: Store, progress: Progress) -> None:
-    """After the backbone was made anew: every concept that had moved moves again, in the same order.
+    """After the backbone was made anew: every concept that had moved moves again, in the same order and by its method.
 
     One that does not pass its gates, or has no backbone any more, is open again. The caller maintains the root.
     """
@@ -100,6 +100,7 @@ def again(store: Store, progress: Progress) -> None:
         stale = [
             r for r in waiting if backbone is None or _base(artifacts.get(unit, r.adapter or 0)) != backbone.sha256
         ]
+        methods = [str(artifacts.get(unit, r.adapter or 0).settings["forgets_by"]) for r in stale]
     if not stale:
         return
     with store.writing() as unit:
@@ -107,8 +108,8 @@ def again(store: Store, progress: Progress) -> None:
         for request in stale:
             concepts.reopen(unit, request, "the backbone was made anew")
         unit.commit()
-    for request in stale if backbone is not None else ():
-        _again(store, request, DEFAULT, progress)
+    for request, method in zip(stale, methods, strict=True) if backbone is not None else ():
+        _again(store, request, method, progress)
 
 
 def _again(store: Store, request: ConceptRequest, method: str, progress: Progress) -> Moved:
