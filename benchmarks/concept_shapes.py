@@ -137,7 +137,7 @@ def drawn(model: LanguageModel, about: Lesson, choice: Choice, settings: Concept
         detach(model.model)
     config = lora_config(modules_of(choice.mask), rank=settings.rank, alpha=settings.alpha)
     card = write_card(model, about, settings, choice, canary, seed=0)
-    return TrainedAdapter(AdapterFile(card, config, tensors), choice.mask, {})
+    return TrainedAdapter(AdapterFile(card, config, tensors), {})
 
 
 def _served(model: LanguageModel, folder: Path) -> dict[str, float]:

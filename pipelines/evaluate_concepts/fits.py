@@ -1,14 +1,18 @@
-"""The forgettings of one run: what several parts of a cell read is fitted once."""
+"""The forgettings of one run: what several parts of a cell read is fitted once, and what can be stored never again."""
 
-import tempfile
+import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from db import files
 from llm.model import LanguageModel
-from pipelines.evaluate_concepts.spec import Spec
+from pipelines.evaluate.keep import Keeper
+from pipelines.evaluate_concepts.spec import Part, Spec
 from unlearning.concept.base import ConceptUnlearner, Forgetting, Lesson, Progress
 from unlearning.concept.trained import TrainedAdapter
+
+ADAPTER, COST = "adapter", "cost.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,28 +27,43 @@ class Fitted:
 
 @dataclass(slots=True)
 class Fits:
-    """The last forgetting is held: the parts of a cell come one after another."""
+    """Adapters are kept by what determines them; of all else the last is held: parts of a cell follow one another."""
 
-    held: dict[tuple[object, ...], Fitted] = field(default_factory=dict)
+    keeper: Keeper
+    held: dict[str, Fitted] = field(default_factory=dict)
 
     def fitted(
         self, spec: Spec, method: ConceptUnlearner, model: LanguageModel, lesson: Lesson, progress: Progress
     ) -> Fitted:
-        """Fitted now, or for an earlier part."""
-        key = (spec.model, spec.subject, spec.method, tuple(spec.settings.items()), spec.seed)
-        if key not in self.held:
-            self.held.clear()
-            started = time.perf_counter()
-            made = method.fit(model, lesson, seed=spec.seed, progress=progress)
-            seconds = time.perf_counter() - started
-            self.held[key] = Fitted(made, seconds, _bytes(made))
-        return self.held[key]
+        """Fitted now, for an earlier part, or in an earlier run."""
+        own = replace(spec, part=Part.FITTED, other="")
+        if own.name not in self.held:
+            folder = self.keeper.find(own.name)
+            found = self._made(own, method, model, lesson, progress) if folder is None else _read(folder)
+            self.held = {own.name: found}
+        return self.held[own.name]
+
+    def _made(
+        self, own: Spec, method: ConceptUnlearner, model: LanguageModel, lesson: Lesson, progress: Progress
+    ) -> Fitted:
+        started = time.perf_counter()
+        made = method.fit(model, lesson, seed=own.seed, progress=progress)
+        seconds = time.perf_counter() - started
+        if not isinstance(made, TrainedAdapter):
+            return Fitted(made, seconds, None)
+
+        def _write(folder: Path) -> None:
+            made.save(folder / ADAPTER)
+            files.write_json(folder / COST, {"seconds": seconds})
+
+        kept = self.keeper.keep(own.name, _write, {"concept": own.concept, "method": own.method, "key": own.key})
+        return Fitted(made, seconds, _bytes(kept / ADAPTER))
 
 
-def _bytes(forgetting: Forgetting) -> int | None:
-    """What it takes on disk as an adapter; None where nothing is stored."""
-    if not isinstance(forgetting, TrainedAdapter):
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        place = forgetting.save(Path(folder) / "adapter")
-        return sum(file.stat().st_size for file in place.glob("*.safetensors"))
+def _read(folder: Path) -> Fitted:
+    seconds = json.loads((folder / COST).read_text(encoding="utf-8"))["seconds"]
+    return Fitted(TrainedAdapter.read(folder / ADAPTER), seconds, _bytes(folder / ADAPTER))
+
+
+def _bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))

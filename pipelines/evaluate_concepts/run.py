@@ -50,9 +50,12 @@ class Lab:
     ranking: parts.Ranks | None = None
     """Lists of real people, where they are asked for."""
     run: str = field(default_factory=lambda: secrets.token_hex(6))
-    fits: Fits = field(default_factory=Fits)
+    fits: Fits = field(init=False)
     subjects: dict[str, Subject] = field(default_factory=dict)
     forks: dict[str, LanguageModel] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.fits = Fits(self.keeper)
 
     def subject(self, name: str, grid: Grid) -> Subject:
         """A concept with its questions, made once."""

@@ -17,6 +17,8 @@ BASE, ORACLE = "base", "oracle"
 class Part(StrEnum):
     """What a cell holds of one model."""
 
+    FITTED = "fitted"
+    """The adapter itself, where the method makes one that can be stored."""
     EXAMINED = "examined"
     """Answers to every question."""
     ATTACKED = "attacked"

@@ -17,8 +17,6 @@ from pipelines.concepts import fit, unlearn
 from tests.llm.test_adapters import adapter
 from tests.pipelines.commands import OTHER, SOMEBODY, THIRD, erased, forgotten, subjects_file
 from unlearning.concept.gates import Judged
-from unlearning.concept.mask import whole
-from unlearning.concept.places import shape_of
 from unlearning.concept.trained import TrainedAdapter
 
 FORGET = ("forget", "concept", "Horror", "--layer", "model", "--yes")
@@ -32,7 +30,7 @@ def made_up(verdict=PASSED, before=lambda: None):
     def fitted(model, concept, catalogue, plan, *, seed, bars, vectors):
         before()
         found = adapter(model, concept.name, seed=len(concept.name), size=0.1)
-        trained = TrainedAdapter(found, whole(shape_of(model.model)), {})
+        trained = TrainedAdapter(found, {})
         return fit.Fitted(trained, Judged((verdict,)))
 
     return fitted

@@ -22,6 +22,7 @@ from tests.unlearning.concept.world import catalogue
 from unlearning.concept.base import Kind, ProbeKind
 from unlearning.concept.cells import Sample
 from unlearning.concept.evaluate import accuracy_of, probability_of
+from unlearning.concept.masked_lora import MaskedLora
 from unlearning.concept.settings import ConceptSettings
 
 DIRECT = accuracy_of(ProbeKind.DIRECT)
@@ -84,6 +85,24 @@ def test_a_run_without_time_leaves_its_cells_and_one_cell_that_is_lost_is_measur
     assert run(again, asked, minutes=0).done.left == 1
     assert run(again, asked).done.measured == 1
     assert load(copy / lost.name, lost).rows.equals(load(lab.keeper._folder / lost.name, lost).rows)
+
+
+def test_an_adapter_is_fitted_once_for_all_runs(tmp_path, monkeypatch):
+    asked = grid("refusal-random")
+    outcome = run(lab_of(tmp_path), asked)
+    lost = next(s for s in outcome.specs[TITLE] if s.method == "refusal-random" and s.part is Part.EXAMINED)
+    before = load(tmp_path / lost.name, lost)
+    shutil.rmtree(tmp_path / lost.name)
+
+    def refused(*_args, **_more):
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(MaskedLora, "fit", refused)
+    assert run(lab_of(tmp_path), asked).done.measured == 1
+    again = load(tmp_path / lost.name, lost)
+    assert again.rows.equals(before.rows)
+    for name in ("fit_seconds", "bytes", "method"):
+        assert again.facts[name] == before.facts[name]
 
 
 def test_every_question_is_a_row_with_its_text(kept):

@@ -108,7 +108,7 @@ class MaskedLora:
         config = lora_config(modules_of(choice.mask), rank=settings.rank, alpha=settings.alpha)
         card = write_card(model, lesson, settings, choice, canary, seed=seed)
         facts = _facts(best, before, confined)
-        return TrainedAdapter(with_facts(AdapterFile(card, config, tensors), facts), choice.mask, facts)
+        return TrainedAdapter(with_facts(AdapterFile(card, config, tensors), facts), facts)
 
     def _train(
         self,

@@ -67,7 +67,7 @@ class Negated:
         facts = {"steps": settings.steps, "strength": strength, **told(check)}
         card = write_card(model, lesson, self.settings, choice, canary, seed=seed)
         config = lora_config(modules_of(choice.mask), rank=settings.rank, alpha=settings.alpha)
-        return TrainedAdapter(with_facts(AdapterFile(card, config, tensors), facts), choice.mask, facts)
+        return TrainedAdapter(with_facts(AdapterFile(card, config, tensors), facts), facts)
 
     def _subtract(self, model: LanguageModel, confined: Confined, watch: Watch, before: Check) -> tuple[float, Check]:
         """Leave the adapter negated, by the strength of least regret."""

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Self
 
-from llm.adapter_file import AdapterCard, AdapterFile, Canary, write_adapter
+from llm.adapter_file import AdapterCard, AdapterFile, Canary, read_adapter, write_adapter
 from llm.adapters import adding
 from llm.model import LanguageModel
 from unlearning.concept.base import Lesson
 from unlearning.concept.choosing import Choice
-from unlearning.concept.mask import Mask
 from unlearning.concept.settings import ConceptSettings
 
 Facts = Mapping[str, int | float | str]
@@ -23,8 +23,13 @@ class TrainedAdapter:
     """An adapter that has not been written yet, or was read back."""
 
     file: AdapterFile
-    mask: Mask
     facts: Facts
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """What `save` wrote. Raises LetheError where it is incomplete or changed."""
+        file = read_adapter(folder)
+        return cls(file, file.card.facts)
 
     @property
     def card(self) -> AdapterCard:
