@@ -77,10 +77,15 @@ class Case:
         return self.crowd.concerned(self.scope)
 
     @property
+    def where(self) -> tuple[Concept, Arm, Scope]:
+        """What the search has to know."""
+        return self.concept, self.arm, self.scope
+
+    @property
     def found(self) -> Found:
         """What the search brings them."""
         if self._found is None:
-            self._found = self.world.found(self.concept, self.arm, self.scope, seed=self.seed)
+            self._found = self.world.found(*self.where, seed=self.seed)
         return self._found
 
     @contextmanager

@@ -43,6 +43,14 @@ def candidates(case: Case) -> Sample:
     return _of_concerned(case, np.array(shares))
 
 
+def doubles(case: Case) -> Sample:
+    """The share of the search's text neighbours that are second copies of concept items, where there are any."""
+    if case.arm.absent:
+        return _of_concerned(case, np.zeros(len(case.crowd.rows)))
+    items = len(case.world.data.items)
+    return _of_concerned(case, np.array([(rows >= items).mean() for rows in case.world.twice(*case.where)]))
+
+
 def quality(case: Case) -> Sample:
     """NDCG@10 of the final lists without the concept's items, against what people wanted beside it."""
     lists = case.lists(case.world.how.weight)

@@ -59,6 +59,12 @@ SURFACES = {
             "the same film as another edition under an id that no filter knows, placed above its near neighbours",
         ),
         Surface(
+            "near duplicate in the search",
+            (*SEARCH, "absent"),
+            listed.doubles,
+            "every concept item stands in the catalogue twice: the second ones' share of the text neighbours",
+        ),
+        Surface(
             "history re-injected",
             SEARCH + MODEL,
             forced.injected,

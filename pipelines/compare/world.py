@@ -24,6 +24,7 @@ from retrieval.assemble import DEFAULT_LENGTH, assemble
 from retrieval.context import Context
 from retrieval.filters.controls import Recent
 from retrieval.index import ItemIndex
+from retrieval.quota import places
 from retrieval.retrieve import Retriever, hide
 from retrieval.text import TextIndex
 from unlearning.concept.base import Concept
@@ -102,6 +103,14 @@ class World:
 
     def found(self, concept: Concept, arm: Arm, scope: Scope, *, seed: int) -> Found:
         """Candidates and prompts of a concept's people under an arm."""
+        histories, closed = self.visible(concept, arm, scope)
+        log = self._log(concept, arm, scope)
+        retriever = self._retriever(log, f"{concept.name}/{scope}" if arm.erases else "", seed)
+        found = retriever.candidates(histories, closed, self.how.candidates)
+        return Found(tuple(found), self._contexts(self.crowd(concept), histories, found))
+
+    def visible(self, concept: Concept, arm: Arm, scope: Scope) -> tuple[list[IntArray], list[IntArray]]:
+        """What each of a concept's people is known by under an arm, and what is not offered to them."""
         crowd, hidden = self.crowd(concept), self.hidden(concept)
         log = self._log(concept, arm, scope)
         concerned = crowd.concerned(scope) & arm.hides
@@ -113,9 +122,18 @@ class World:
             np.union1d(known[row], hidden) if own else np.unique(known[row])
             for row, own in zip(crowd.rows, concerned, strict=True)
         ]
-        retriever = self._retriever(log, f"{concept.name}/{scope}" if arm.erases else "", seed)
-        found = retriever.candidates(histories, closed, self.how.candidates)
-        return Found(tuple(found), self._contexts(crowd, histories, found))
+        return histories, closed
+
+    def twice(self, concept: Concept, arm: Arm, scope: Scope) -> list[IntArray]:
+        """The text neighbours that the search brings each person where the catalogue holds every concept item twice.
+
+        The second one has the same text and an id of its own: a row behind the last item's.
+        """
+        histories, closed = self.visible(concept, arm, scope)
+        vectors = np.concatenate([self.vectors, self.vectors[self.hidden(concept)]])
+        queries = np.stack([self.vectors[rows].mean(axis=0) for rows in histories])
+        hits = ItemIndex.build(vectors).search(queries, closed, max(1, places(self.how.quota, self.how.candidates)))
+        return [one.rows for one in hits]
 
     def _contexts(
         self, crowd: Crowd, histories: Sequence[IntArray], found: Sequence[Candidates]

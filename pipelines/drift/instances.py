@@ -55,6 +55,8 @@ class Instance:
     """Seed of the candidates' order; None: as the retrieval ranked them."""
     reasons: bool = False
     """Whether each request comes after the model's own thoughts about it."""
+    again: bool = False
+    """Whether each request was put before in the same conversation, and answered in the retrieval's order."""
 
     def order(self, person: int, number: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """The places of a request's candidates in the order in which they are shown."""
@@ -109,7 +111,8 @@ def _asides(kind: Kind, draws: int, seed: int) -> _Made:
 
 
 def _turns(kind: Kind, draws: int, seed: int) -> _Made:
-    return [Instance(kind, name, Wording(earlier=said)) for name, said in TALK.items()]
+    talks = [Instance(kind, name, Wording(earlier=said)) for name, said in TALK.items()]
+    return [*talks, Instance(kind, "asked before", again=True)]
 
 
 def _reasoning(kind: Kind, draws: int, seed: int) -> _Made:

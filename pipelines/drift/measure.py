@@ -1,5 +1,6 @@
 """Puts requests to a model, as every instance of a perturbation words and orders them."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -9,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from llm.model import LanguageModel
-from llm.prompt import UNKNOWN_TITLE, Wording, free, reason
+from llm.prompt import RANKING, UNKNOWN_TITLE, Wording, free, generate, reason
 from llm.score.base import Scorer, Scores
 from pipelines.drift.cells import rows
 from pipelines.drift.instances import Instance
@@ -56,11 +57,24 @@ def _put(
 ) -> Iterator[tuple[Sequence[Context], Wording, bool]]:
     """Requests in one wording, and whether they can be put: not after thoughts that the model has no words for."""
     wording = instance.wording
+    if instance.again:
+        yield from (([one], _after(wording, generate(one, wording), _as_retrieved(one)), True) for one in part)
+        return
     if not instance.reasons:
         yield part, wording, True
         return
     for one, thought, able in zip(part, *thoughts(model, part, wording), strict=True):
-        yield [one], replace(wording, earlier=(*wording.earlier, (thought.question, thought.text))), bool(able)
+        yield [one], _after(wording, thought.question, thought.text), bool(able)
+
+
+def _after(wording: Wording, asked: str, said: str) -> Wording:
+    """The same words after one more turn of the conversation."""
+    return replace(wording, earlier=(*wording.earlier, (asked, said)))
+
+
+def _as_retrieved(context: Context) -> str:
+    """The answer that leaves every candidate in its place."""
+    return json.dumps({RANKING: list(range(1, len(context.candidates) + 1))}, separators=(",", ":"))
 
 
 def thoughts(

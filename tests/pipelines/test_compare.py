@@ -83,6 +83,17 @@ def test_a_filter_alone_fails_where_nobody_searches(found, surface):
     assert row(found, "candidates", FILTER)["value"] == row(found, "served list", FILTER)["value"] == 0
 
 
+def test_a_filter_by_id_lets_a_second_copy_through_unless_the_text_search_loses_it_with_the_history(found):
+    name = "near duplicate in the search"
+    stand, concept = world(), Concept(TITLE, Kind.TITLE, (catalogue()[28],))
+    for arm in (NONE, FILTER):
+        hits = stand.twice(concept, Arm("", hides=arm == FILTER), Scope.EVERYBODY)
+        copies = [(rows == len(catalogue())).mean() for rows in hits]
+        assert row(found, name, arm)["value"] == pytest.approx(float(np.mean(copies)))
+        assert not any(28 in rows for rows in hits) or arm == NONE
+    assert row(found, name, FILTER)["value"] > row(found, name, ORACLE)["value"] == 0
+
+
 @pytest.mark.parametrize("surface", ["list by the backbone alone", "candidates", "raw base", "index query"])
 def test_what_acts_on_the_model_alone_fails_where_no_model_is_asked(found, surface):
     assert row(found, surface, PROMPT)["value"] == row(found, surface, NONE)["value"] > 0

@@ -15,7 +15,7 @@ from db.errors import LetheError
 from db.log import SPLITS
 from db.records import Split
 from llm.fusion import fuse
-from llm.prompt import JSON_ONLY, NO, SERVED, UNKNOWN_TITLE, YES, Wording, reason
+from llm.prompt import JSON_ONLY, NO, SERVED, UNKNOWN_TITLE, YES, Wording, generate, reason
 from llm.tiny import questions, requests
 from llm.tiny.corpus import Corpus
 from llm.tiny.items import read_items
@@ -127,7 +127,9 @@ def test_instances_have_names_of_their_own_and_are_the_same_for_the_same_seed(ki
     made = instances(kind, draws=3, seed=4)
     assert len({one.name for one in made}) == len(made) >= 1
     assert made == instances(kind, draws=3, seed=4)
-    assert all((one.wording != SERVED) == (kind not in (Kind.SERVED, Kind.ORDER, Kind.REASON)) for one in made)
+    worded = [one for one in made if not one.again]
+    assert all((one.wording != SERVED) == (kind not in (Kind.SERVED, Kind.ORDER, Kind.REASON)) for one in worded)
+    assert len(made) - len(worded) == (kind is Kind.TURNS)
     assert all(one.reasons == (kind is Kind.REASON) for one in made)
     assert all((one.shuffle is not None) == (kind in (Kind.ORDER, Kind.BOTH)) for one in made)
 
@@ -321,6 +323,24 @@ def test_a_reasoned_request_comes_after_the_models_own_thoughts_where_it_has_wor
     for asked, ((question, thought),) in reasoned:
         assert question == reason(asked)
         assert (thought,) == tuple(one.text for one in speak(toy_model(), [question], longest=measuring.THOUGHT))
+
+
+def test_a_request_is_put_again_after_an_answer_that_left_every_candidate_in_its_place(tmp_path):
+    heard = []
+
+    class _Hearing(Ignoring):
+        def _one(self, asked):
+            heard.append((asked, self.wording))
+            return super()._one(asked)
+
+    measured(tmp_path, kinds=(Kind.TURNS,), packed=_Hearing)
+    again = [(asked, wording) for asked, wording in heard if any("{" in said for _, said in wording.earlier)]
+    assert len(again) == 10
+    for asked, wording in again:
+        ((question, said),) = wording.earlier
+        assert question == generate(asked)
+        assert json.loads(said) == {"ranking": list(range(1, len(asked.candidates) + 1))}
+        assert replace(wording, earlier=()) == SERVED
 
 
 def test_a_model_that_only_refuses_to_think_reasons_about_nothing(monkeypatch):
