@@ -57,7 +57,7 @@ def train(model: str, log: InteractionLog, seed: int, *changes: int) -> dict[str
             _write(folder / f"bench.{split}.inter", log.take(log.split == code))
         parts = [str(s) for s in SPLITS]
         changed = {"seed": seed, "benchmark_filename": parts, **dict(zip(CHANGES, changes, strict=False))}
-        return _train(model, _config(model, changed), seed)
+        return _train(model, configured(model, changed), seed)
 
 
 def _write(path: Path, rows: InteractionLog) -> None:
@@ -65,7 +65,8 @@ def _write(path: Path, rows: InteractionLog) -> None:
     path.write_text("\n".join(["user_id:token\titem_id:token", *lines, ""]))
 
 
-def _config(model: str, changed: dict[str, Any]) -> Any:
+def configured(model: str, changed: dict[str, Any]) -> Any:
+    """RecBole's settings for a model over files called `bench`, with changes over them."""
     from recbole.config import Config
 
     quiet = {"data_path": ".", "show_progress": False, "use_gpu": False}
