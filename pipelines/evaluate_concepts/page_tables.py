@@ -33,6 +33,7 @@ def of(one: Found) -> list[str]:
         "**Gates and cost**",
         markdown(_COST, [_cost(row) for row in rows if row["method"] not in (BASE, ORACLE)]),
     ]
+    blocks += [block for pair in one["guidance"] for block in _guidance(pair)]
     for title, made in (("Attacks", _attacks(rows)), ("Depth", _depth(one)), ("Lists of real people", _ranking(rows))):
         blocks += [f"**{title}**", made] if made else []
     return blocks
@@ -133,6 +134,21 @@ def _scores(found: Iterable[Found]) -> str:
 
 def _layers(found: Found) -> str:
     return " ".join("-" if share is None else f"{share:.2f}" for share in found["by_layer"])
+
+
+def _guidance(pair: Found) -> list[str]:
+    """Guided beside random masks: both figures, their difference, and who does better by its interval."""
+    lines = (
+        (one["figure"], number(one["guided"], 3), number(one["random"], 3), _apart(one), one["better"])
+        for one in pair["figures"]
+    )
+    title = f"**{pair['guided']} beside {pair['random']}**: guided minus random, with 95% over trainings (Welch)"
+    return [title, markdown(("figure", "guided", "random", "difference", "does better"), lines)]
+
+
+def _apart(one: Found) -> str:
+    ends = {"mean": one["difference"], "low": one["low"], "high": one["high"]}
+    return _signed(ends)
 
 
 def targets(one: Found) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from pipelines.evaluate_concepts import attacked, goals
 from pipelines.evaluate_concepts.cells import Kept, load
 from pipelines.evaluate_concepts.grid import Grid
+from pipelines.evaluate_concepts.guidance import guidance
 from pipelines.evaluate_concepts.run import Lab, Outcome
 from pipelines.evaluate_concepts.spec import BASE, ORACLE, Part, drawn
 from unlearning.concept.cells import Cell, Sample
@@ -52,7 +53,7 @@ def _concept(lab: Lab, grid: Grid, name: str, kept: Sequence[Kept]) -> dict[str,
 
 
 def of_cells(kept: Sequence[Kept]) -> dict[str, Any]:
-    """What finished cells of one concept tell by themselves: `telling`, `rows` and `answers`."""
+    """What finished cells of one concept tell by themselves: `telling`, `rows`, `guidance` and `answers`."""
     base, fork = (_pooled(_of(kept, who)) for who in (BASE, ORACLE))
     rows = [_row(kept, label, base, fork) for label in dict.fromkeys(cell.label for cell in kept)]
     rows = attacked.with_comebacks(_with_latency(rows))
@@ -61,6 +62,7 @@ def of_cells(kept: Sequence[Kept]) -> dict[str, Any]:
     return {
         "telling": sorted(telling_families(cells)),
         "rows": [{**row, "goals": [] if row["method"] == BASE else goals.of_row(row, theirs)} for row in rows],
+        "guidance": guidance(rows),
         "answers": list(_answers(kept)),
     }
 
@@ -119,9 +121,11 @@ def _gates(kept: Sequence[Kept], own: Sequence[Kept]) -> dict[str, Any] | None:
 
 
 def _cost(cells: Sequence[Kept]) -> dict[str, Any]:
-    """Means over seeds of seconds and bytes, and what the method told of its first seed."""
+    """Means over seeds of seconds and bytes, steps by seed, and what the method told of its first seed."""
     names = ("fit_seconds", "bytes", "examining_seconds")
-    found: dict[str, Any] = {"facts": cells[0].facts["method"] if cells else {}}
+    told = [cell.facts["method"] for cell in cells]
+    found: dict[str, Any] = {"facts": told[0] if told else {}}
+    found["steps"] = [one["steps"] for one in told if "steps" in one]
     for name in names:
         known = [cell.facts[name] for cell in cells if cell.facts.get(name) is not None]
         found[name] = float(np.mean(known)) if known else None

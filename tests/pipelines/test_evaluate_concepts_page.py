@@ -7,11 +7,13 @@ from math import nan
 from xml.etree import ElementTree
 
 import pytest
+from scipy.stats import ttest_ind_from_stats
 
 from pipelines.cli.output import plain
 from pipelines.evaluate.page import About, reading
 from pipelines.evaluate_concepts import attacked, goals
 from pipelines.evaluate_concepts.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Point, Series, svg
+from pipelines.evaluate_concepts.guidance import STEPS, Runs, compared, guidance
 from pipelines.evaluate_concepts.page import made, write
 from pipelines.evaluate_concepts.pictures import family, masks_compared, mean_of, relearning, tradeoff
 from pipelines.evaluate_concepts.run import run
@@ -74,6 +76,56 @@ def test_every_method_stands_beside_its_targets(found):
     assert list(table) == ["method", "---", "prompt"]
     assert table["prompt"]["retained answers lost ≤ 0.01"] == f"{goal['value']:.3f} **{goal['state']}**"
     assert table["prompt"]["brought back by 4 bits ≤ 0.05"].endswith("**")
+
+
+def test_guided_and_random_masks_of_one_size_stand_beside_each_other(found):
+    def row(label, score, spread, steps):
+        method = label.partition("/")[0]
+        measures = {
+            accuracy_of(ProbeKind.NEIGHBOUR): {"value": score, "spread": spread},
+            TEXT: {"value": 1, "spread": 0},
+        }
+        cost = {"steps": steps}
+        return {
+            "label": label,
+            "method": method,
+            "seeds": 3,
+            "measures": measures,
+            "depth": [],
+            "attacks": [],
+            "cost": cost,
+        }
+
+    rows = [
+        row("npo-guided/8", 0.9, 0.01, [10, 20]),
+        row("npo-random/8", 0.7, 0.02, [50, 60]),
+        row("npo-random/64", 0.2, 0.02, [50]),
+        row("ascent-random/8", 0.1, 0.02, [50]),
+    ]
+    (pair,) = guidance(rows)
+    assert (pair["guided"], pair["random"]) == ("npo-guided/8", "npo-random/8")
+    figures = {one["figure"]: one for one in pair["figures"]}
+    assert figures[accuracy_of(ProbeKind.NEIGHBOUR)]["better"] == "guided"
+    assert figures[TEXT]["better"] == "cannot tell", "level to the last digit"
+    assert (figures[STEPS]["guided"], figures[STEPS]["random"], figures[STEPS]["better"]) == (15, 55, "guided")
+    one = found["concepts"][0]
+    assert one["guidance"] == [], "a prompt has no mask"
+    changed = {**found, "concepts": [{**one, "guidance": [pair]}]}
+    told = lines_of(made(ABOUT, changed, folder="here")[0], "npo-guided/8 beside")
+    assert told["neighbour accuracy"]["difference"] == "+0.200 [+0.158, +0.242]"
+    assert told["neighbour accuracy"]["does better"] == "guided"
+
+
+@pytest.mark.parametrize(
+    ("guided", "random", "better"),
+    [((3, 1, 4), (2, 1, 4), "cannot tell"), ((9, 1, 4), (2, 1, 4), "random"), ((9, nan, 1), (2, 1, 4), "one training")],
+)
+def test_the_difference_of_two_means_by_welch(guided, random, better):
+    one = compared("steps taken", Runs(*guided), Runs(*random), more=False)
+    assert one.better == better
+    if better != "one training":
+        expected = ttest_ind_from_stats(*guided, *random, equal_var=False)
+        assert (one.low > 0) == (expected.pvalue < 0.05)
 
 
 def test_without_an_oracle_the_page_says_so_wherever_one_is_wanted(found):

@@ -69,8 +69,9 @@ def test_plain_peft_gives_the_same_logits_bit_for_bit_and_merges(tiny, forgotten
     vanilla = PeftModel.from_pretrained(base, folder).eval()
     with torch.no_grad():
         assert torch.equal(vanilla(input_ids=ids).logits, ours)
-        merged = vanilla.merge_and_unload()
-        assert torch.allclose(merged(input_ids=ids).logits, ours, atol=1e-4)
+        merged = vanilla.merge_and_unload()(input_ids=ids).logits
+    assert (merged - ours).abs().max() <= 1e-5 * ours.abs().max(), "float32 logits of about 20 carry no more digits"
+    assert torch.allclose(merged.softmax(-1), ours.softmax(-1), atol=1e-5)
     assert sum(file.stat().st_size for file in Path(folder).iterdir()) < 1_000_000
 
 
