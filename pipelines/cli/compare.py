@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,10 @@ from pipelines.cli.evaluate_concepts import Concepts, Oracles, oracles_of
 from pipelines.cli.options import ROOT, Json, Root, open_store
 from pipelines.cli.output import emit, plain, progress, say, table
 
-Arms = Annotated[list[str] | None, typer.Option("--arm", help="May be repeated; all nine.")]
+if TYPE_CHECKING:
+    from pipelines.compare.arms import Arm
+
+Arms = Annotated[list[str] | None, typer.Option("--arm", help="May be repeated; all.")]
 Surfaces = Annotated[list[str] | None, typer.Option("--surface", help="May be repeated; all.")]
 
 
@@ -46,9 +49,10 @@ def compare(
 
     Nine arms (none, a retrieval filter, an adapter, both, erasure at the backbone, a random-mask adapter, full LoRA, a
     prompt, the oracle) by surfaces in lists, candidates, histories, answers and the index: for concepts, forgotten for
-    everybody and for one person, and for people who ask to be forgotten. Every cell is kept when it is finished; the
-    same command run again goes on where it ended. Exit status 75: cells are left. Without an oracle nothing is made up:
-    what would need one says so.
+    everybody and for one person, and for people who ask to be forgotten. Where a generative recommender is trained, a
+    tenth (tokens: its ids are moved) with surfaces of its own; with --quick from what `evaluate tracer` kept. Every
+    cell is kept when it is finished; the same command run again goes on where it ended. Exit status 75: cells are left.
+    Without an oracle nothing is made up: what would need one says so.
 
     \b
     Examples:
@@ -57,7 +61,7 @@ def compare(
       lethe compare --arm "retrieval filter" --arm adapter --surface "served list" --protocol none
       lethe compare --membership people --page comparison.md
     """
-    from pipelines.compare.arms import arms as named
+    from pipelines.compare import ids
     from pipelines.compare.lab import Given, prepared, rows_grid
     from pipelines.compare.people import tables
     from pipelines.compare.run import Wish, run
@@ -69,7 +73,8 @@ def compare(
     from pipelines.evaluate_concepts.grid import QUICK_SETTINGS, filled
     from pipelines.evaluate_concepts.grid import Wish as ConceptWish
 
-    chosen = named(arm or (), method=method)
+    store, chosen = open_store(root), _chosen(arm or (), method)
+    moves = ids.wanted(store, arm or ())
     count = seeds or (1 if quick else 3)
     wish = Wish(chosen, tuple(surface or SURFACES), count)
     settings = QUICK_SETTINGS if quick else load_concept_plan(root).settings
@@ -78,23 +83,38 @@ def compare(
     given = Given(model, split, backbone, lists, oracles_of(oracle or ()), settings)
     asked = protocol or ("users-1" if quick else "users-5")
     rows = None if asked == "none" else rows_grid(chosen, backbone, asked, seeds=count, draw=draw, attack=membership)
-    lab, people_lab = prepared(open_store(root), given, grid, progress)
+    lab, people_lab = prepared(store, given, grid, progress)
     began = time.monotonic()
     outcome = run(lab, wish, minutes=minutes)
-    left = None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60)
-    evaluated = None if rows is None else run_rows(people_lab, rows, minutes=left)
+    evaluated = None if rows is None else run_rows(people_lab, rows, minutes=_left(began, minutes))
     data = [] if evaluated is None else tables(people_lab, evaluated, chosen)
-    found = plain(summarise(lab, outcome, chosen, data, evaluated.done if evaluated else None))
-    if page is not None:
-        _write(page, found)
+    found = summarise(lab, outcome, chosen, data, evaluated.done if evaluated else None)
+    if moves:
+        own, rows_of = ids.grid_of(lab.grid.concepts, count), ids.lab_of(store, progress)
+        found = ids.joined(found, ids.measure(rows_of, own, minutes=_left(began, minutes), short=quick), chosen)
+    found = plain({**found, "tokens": moves or (None if arm else False)})
+    _write(page, found)
     emit(found, as_json=as_json, text=lambda: told(found))
     _ended(found)
 
 
-def _write(page: Path, found: dict[str, Any]) -> None:
+def _chosen(names: Sequence[str], method: str) -> "tuple[Arm, ...]":
+    """The named arms that are measured here: what moves ids is measured elsewhere."""
+    from pipelines.compare.arms import NONE, TOKENS, arms
+
+    return arms([name for name in names if name != TOKENS.name] or [NONE][: len(names)], method=method)
+
+
+def _left(began: float, minutes: float | None) -> float | None:
+    """Of the minutes that a run may take."""
+    return None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60)
+
+
+def _write(page: Path | None, found: dict[str, Any]) -> None:
     from pipelines.compare.page import write
 
-    write(page, about("Which layer forgets what"), found)
+    if page is not None:
+        write(page, about("Which layer forgets what"), found)
 
 
 def _ended(found: dict[str, Any]) -> None:
@@ -106,6 +126,8 @@ def _ended(found: dict[str, Any]) -> None:
 
 def told(found: dict[str, Any]) -> str:
     """The tables in words: surfaces by arms."""
+    from pipelines.compare.page import without_tokens
+
     parts = [
         f"{found['model']['name']}, {found['backbone']}: {found['items']} items, {found['cells']['finished']} cells"
     ]
@@ -117,6 +139,7 @@ def told(found: dict[str, Any]) -> str:
         head = f"{one['people']} people forgotten ({one['backbone']}, {one['protocol']})"
         parts.append(f"{head}\n{_table(one['surfaces'])}")
     parts += [f"failed: {one['cell']}: {one['error']}" for one in found["failed"]]
+    parts += [without_tokens()] if found.get("tokens") is False else []
     return "\n\n".join([*parts, _LEGEND])
 
 
@@ -127,8 +150,8 @@ _LEGEND = (
 
 
 def _table(surfaces: Sequence[dict[str, Any]]) -> str:
-    from pipelines.compare.page import named, short
+    from pipelines.compare.page import arms_of, named, short
 
-    arms = list(dict.fromkeys(row["arm"] for one in surfaces for row in one["rows"]))
+    arms = arms_of(surfaces)
     lines = [(named(one), *(short(row) for row in one["rows"])) for one in surfaces]
     return table(("surface", *arms), lines)

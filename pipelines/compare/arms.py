@@ -56,6 +56,12 @@ _ARMS = (
 ARMS = tuple(arm.name for arm in _ARMS)
 """In the order of the tables."""
 
+TOKENS = Arm("tokens")
+"""Ids of the generative recommender move, by TRACER; all else stays as it was. It is no part of a cell's key."""
+
+TRAIN = "lethe train --backbone semantic-ids"
+"""Makes what that arm needs."""
+
 
 def arms(names: Sequence[str] = (), *, method: str = ADAPTER) -> tuple[Arm, ...]:
     """The named arms (all, if none is named), none and the oracle always among them; adapters share one loss.
@@ -64,7 +70,7 @@ def arms(names: Sequence[str] = (), *, method: str = ADAPTER) -> tuple[Arm, ...]
     """
     unknown = [name for name in names if name not in ARMS]
     if unknown:
-        raise LetheError(f"arm {unknown[0]!r} is unknown: choose among {', '.join(ARMS)}")
+        raise LetheError(f"arm {unknown[0]!r} is unknown: choose among {', '.join((*ARMS, TOKENS.name))}")
     loss, _, mask = method.rpartition("-")
     if mask != "guided" or not loss:
         raise LetheError(f"--method {method} is no guided adapter: give LOSS-guided, as in {ADAPTER}")

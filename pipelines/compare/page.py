@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.compare.arms import NONE, ORACLE
+from pipelines.compare.arms import NONE, ORACLE, TOKENS, TRAIN
 from pipelines.compare.rows import MOST_LOST, NOTHING, WHOLE
 from pipelines.evaluate.page import BEGIN, EMPTY, END, About, put, reading, standing, title
 from pipelines.evaluate.page_tables import markdown
@@ -13,7 +13,7 @@ from pipelines.evaluate.words import interval, number
 
 Found = Mapping[str, Any]
 
-DRAWN = ("retrieval filter", "adapter", "both", "erasure at the backbone")
+DRAWN = ("retrieval filter", "adapter", "both", "erasure at the backbone", TOKENS.name)
 
 _LEGEND = f"""\
 - An **arm** is one way to forget, a **surface** a place where the forgotten could come to light. Every arm is asked the
@@ -26,6 +26,9 @@ _LEGEND = f"""\
   arm that forgot nothing and the oracle do not differ by an interval that excludes 0. **no oracle**: the surface reads
   the language model and no checkpoint without the concept was given; nothing stands in for it. (Exposure in lists
   needs none: what the oracle's catalogue never held is in no list, whatever model orders it.)
+- **tokens** moves a concept's ids in the generative recommender (TRACER, reconstructed). Surfaces by **semantic ids**
+  ask that recommender for people's last items, as `lethe evaluate tracer` does; its oracle never met the concept's
+  items and holds their ids. There a filter is ids that left the trie. **not applicable**: the reason stands beside it.
 - **kept**: at most {MOST_LOST:g} less than with the arm that forgot nothing; **lost**: more.
 - **as**: the surface does not see in what the two arms differ, so that they share their cells.
 - **seeds**: trainings that the figure is the mean of; what nothing is trained for is measured once."""
@@ -64,8 +67,14 @@ def _head(about: About, found: Found) -> str:
         f"cells. Lists: {how['candidates']} candidates, {how['quota']:.0%} of them text neighbours; "
         f"λ = {how['weight']:g}.",
     ]
+    lines += [without_tokens()] if found.get("tokens") is False else []
     lines += standing(about, found, quick="few people and questions, short trainings")
     return "\n\n".join(lines)
+
+
+def without_tokens() -> str:
+    """Why an arm is missing, and how to get it."""
+    return f"No arm `{TOKENS.name}`: this root has no generative recommender; `{TRAIN}` makes one."
 
 
 def _arms(arms: Sequence[Found]) -> str:
@@ -76,7 +85,7 @@ def _arms(arms: Sequence[Found]) -> str:
 def doing(arm: Found) -> tuple[str, str, str]:
     """What an arm does to the search, the backbone and the language model, in words."""
     search = "never held the items" if arm["absent"] else "items excluded" if arm["hides"] else ""
-    backbone = "fitted without the rows" if arm["erases"] else ""
+    backbone = "fitted without the rows" if arm["erases"] else "ids moved" if arm["name"] == TOKENS.name else ""
     return search, backbone, "trained without the concept" if arm["fork"] else arm["method"]
 
 
@@ -106,9 +115,13 @@ def _people(one: Found) -> Iterator[str]:
 
 def glance(surfaces: Sequence[Found]) -> str:
     """Surfaces by arms."""
-    arms = list(dict.fromkeys(row["arm"] for one in surfaces for row in one["rows"]))
     lines = [(named(one), *map(short, one["rows"])) for one in surfaces]
-    return markdown(("surface", *arms), lines)
+    return markdown(("surface", *arms_of(surfaces)), lines)
+
+
+def arms_of(surfaces: Sequence[Found]) -> list[str]:
+    """The arms of tables, in their order."""
+    return list(dict.fromkeys(row["arm"] for one in surfaces for row in one["rows"]))
 
 
 def short(row: Found) -> str:
@@ -140,7 +153,7 @@ def _line(row: Found) -> Sequence[str]:
         number(row["oracle"], 3, "none"),
         gap(row["gap"]),
         number(row["forgotten"], 2),
-        f"**{row['state']}**{unusable}",
+        f"**{row['state']}**{unusable}" + (f": {row['why']}" if row.get("why") else ""),
         str(row["seeds"]),
         str(row["asked"]),
         row["as"] or "",

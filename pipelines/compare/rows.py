@@ -11,7 +11,7 @@ from unlearning.concept.cells import CANNOT_TELL, Cell, Sample
 
 GONE, PARTLY, LEFT = "gone", "partly", "left"
 KEPT, LOST = "kept", "lost"
-NO_ORACLE, NOT_MEASURED = "no oracle", "not measured"
+NO_ORACLE, NOT_MEASURED, NOT_APPLICABLE = "no oracle", "not measured", "not applicable"
 
 WHOLE, NOTHING = 0.9, 0.1
 """Shares of the way from the model that forgot nothing to the oracle: from the first on all is gone."""
@@ -61,6 +61,6 @@ def _kept(made: Cell) -> str:
     return KEPT if made.base - made.value <= MOST_LOST else LOST
 
 
-def absent(arm: str, state: str) -> Row:
-    """A row without figures, and why."""
-    return {"arm": arm, **dict.fromkeys(_FIGURES), "tells": False, "seeds": 0, "asked": 0, "state": state}
+def absent(arm: str, state: str, why: str = "") -> Row:
+    """A row without figures, and why: the state in words, where it does not say it itself."""
+    return {"arm": arm, **dict.fromkeys(_FIGURES), "tells": False, "seeds": 0, "asked": 0, "state": state, "why": why}

@@ -1,6 +1,6 @@
 """The tables of concepts: one for each surface, one row an arm, from finished cells alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,7 +10,6 @@ from pipelines.compare.arms import NONE, ORACLE, Arm
 from pipelines.compare.cells import Kept, load
 from pipelines.compare.rows import NO_ORACLE, NOT_MEASURED, Row, absent, mean, of_cell
 from pipelines.compare.run import Lab, Outcome, Planned
-from pipelines.compare.surfaces import Surface
 from pipelines.evaluate.keep import Keeper
 from pipelines.evaluate.tasks import Done
 from unlearning.concept.cells import Sample, cell
@@ -62,23 +61,29 @@ def table(keeper: Keeper, lines: Sequence[Planned]) -> Row:
     """One surface: a row for each line, from what is kept."""
     surface, scope = lines[0].surface, lines[0].scope
     found = {one.arm.name: [kept for spec in one.specs if (kept := load(keeper, spec))] for one in lines}
-    base, oracle = (_pooled(found[name]) for name in (NONE, ORACLE))
-    twins = _twins(lines)
+    missing = {one.arm.name: (NOT_MEASURED if one.specs else NO_ORACLE, "") for one in lines}
+    about = {"surface": surface.name, "told": surface.told, "kept": surface.kept, "scope": scope.value}
+    return filled(about, found, missing, _twins(lines))
+
+
+def filled(
+    about: Row,
+    found: Mapping[str, Sequence[Kept]],
+    missing: Mapping[str, tuple[str, str]],
+    twins: Mapping[str, str],
+) -> Row:
+    """A table from the cells of each arm, and a word with a reason for arms that have none."""
+    base, oracle = (_pooled(found.get(name, ())) for name in (NONE, ORACLE))
     rows = []
-    for one in lines:
-        own = _pooled(found[one.arm.name])
+    for arm, kept in found.items():
+        own = _pooled(kept)
         if own is None or base is None:
-            rows.append(absent(one.arm.name, NOT_MEASURED if one.specs else NO_ORACLE))
+            rows.append(absent(arm, *missing[arm]))
         else:
-            told = of_cell(
-                one.arm.name, cell(surface.name, base, own, oracle), kept=surface.kept, oracle=oracle is not None
-            )
-            rows.append({**told, **_seeds(found[one.arm.name]), "as": twins.get(one.arm.name)})
-    return {**_about(surface), "scope": scope.value, "rows": rows}
-
-
-def _about(surface: Surface) -> Row:
-    return {"surface": surface.name, "told": surface.told, "kept": surface.kept}
+            made = cell(about["surface"], base, own, oracle)
+            told = of_cell(arm, made, kept=about["kept"], oracle=oracle is not None)
+            rows.append({**told, **_seeds(kept), "as": twins.get(arm)})
+    return {**about, "rows": rows}
 
 
 def _pooled(kept: Sequence[Kept]) -> Sample | None:

@@ -1,7 +1,7 @@
 """What an evaluation of moved ids reads of a store, and its questions: each person's last item, which nothing saw."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,17 +32,17 @@ class Rows:
 
 def read(store: Store, progress: Progress) -> Rows:
     """Every visible history without its last item. People with fewer than two items are trained on, and not asked."""
+    rows = visible(store)
+    index = TextIndex.load(checked_folder(store.root, text_index(store, list(rows.items), progress)))
+    return replace(rows, vectors=index.vectors(np.arange(len(rows.items))))
+
+
+def visible(store: Store) -> Rows:
+    """The same without vectors, which figures that were measured before do not need."""
     data = read_rows(store)
-    index = TextIndex.load(checked_folder(store.root, text_index(store, data.items, progress)))
     log, questions = last_out(data.log)
-    return Rows(
-        data.epoch,
-        digest(log, questions),
-        tuple(data.items),
-        index.vectors(np.arange(len(data.items))),
-        log,
-        questions,
-    )
+    nothing = np.zeros((len(data.items), 0), dtype=np.float32)
+    return Rows(data.epoch, digest(log, questions), tuple(data.items), nothing, log, questions)
 
 
 def last_out(log: InteractionLog) -> tuple[InteractionLog, HeldOut]:

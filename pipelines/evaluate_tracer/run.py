@@ -92,7 +92,7 @@ def run(lab: Lab, grid: Grid, *, minutes: float | None = None) -> Outcome:
     """Measure every cell that is not kept yet. With `minutes`, none is begun that would likely end later."""
     until = None if minutes is None else time.monotonic() + minutes * 60
     models = {seed: _model(lab, grid, seed) for seed in range(grid.seeds)}
-    specs = {name: tuple(_of_concept(lab, grid, name)) for name in grid.concepts}
+    specs = {name: tuple(specs_of(lab, grid, name)) for name in grid.concepts}
     tasks = []
     for seed, model in models.items():
         tasks.append(_trained(lab, grid, model))
@@ -104,12 +104,21 @@ def _model(lab: Lab, grid: Grid, seed: int) -> Spec:
     return Spec(lab.rows.id, "", (), MODEL, seed, asdict(grid.model), {}, 0)
 
 
-def _of_concept(lab: Lab, grid: Grid, name: str) -> Iterator[Spec]:
+def specs_of(lab: Lab, grid: Grid, name: str) -> Iterator[Spec]:
+    """What determines every cell of a concept, whether it is kept or not."""
     items, settings = lab.concept(name), asdict(grid.settings)
-    slug = "-".join(name.lower().split())
     for seed in range(grid.seeds):
         for method in (BASE, ORACLE, *grid.methods):
-            yield Spec(lab.rows.id, slug, items, method, seed, asdict(grid.model), settings, grid.people)
+            yield Spec(lab.rows.id, slug(name), items, method, seed, asdict(grid.model), settings, grid.people)
+
+
+def slug(name: str) -> str:
+    """A concept's name as part of a file name.
+
+    >>> slug("Star Trek")
+    'star-trek'
+    """
+    return "-".join(name.lower().split())
 
 
 def _trained(lab: Lab, grid: Grid, spec: Spec) -> Task:

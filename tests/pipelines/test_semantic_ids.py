@@ -141,3 +141,28 @@ def test_what_ids_cannot_do_is_said(generative, words, told):
     refused = generative(*FORGET, *words)
     assert refused.status == 1
     assert told in refused.err
+
+
+def test_a_comparison_has_an_arm_for_ids_and_says_what_would_measure_it(generative):
+    words = (
+        "compare",
+        "--quick",
+        "--concept",
+        "Film number 7",
+        "--arm",
+        "tokens",
+        "--surface",
+        "candidates",
+        "--people",
+        2,
+    )
+    found = generative.read(*words, "--protocol", "none")
+    assert [arm["name"] for arm in found["arms"]] == ["none", "tokens", "oracle"]
+    (concept,) = found["concepts"]
+    tables = {table["surface"]: {row["arm"]: row for row in table["rows"]} for table in concept["surfaces"]}
+    assert tables["candidates"]["tokens"]["state"] == "not applicable"
+    assert tables["candidates"]["none"]["value"] is not None
+    assert (
+        tables["list by semantic ids"]["tokens"]["why"]
+        == "`lethe evaluate tracer --concept 'Film number 7'` measures it"
+    )
