@@ -72,6 +72,12 @@ def _concepts(shelf: Shelf, now: datetime) -> Iterator[Comparison]:
     return comparisons(shelf, now)
 
 
+def _tracer(shelf: Shelf, now: datetime) -> Iterator[Comparison]:
+    from pipelines.report.tracer import comparisons
+
+    return comparisons(shelf, now)
+
+
 def _drift(shelf: Shelf, now: datetime) -> Iterator[Comparison]:
     from pipelines.report.drift import comparisons
 
@@ -106,6 +112,14 @@ _KINDS: tuple[tuple[str, str, str, tuple[str, ...], Find], ...] = (
         "Every way to forget a concept, asked what no training has seen, attacked, and heard before and after.",
         ("concept-",),
         _concepts,
+    ),
+    (
+        "A concept, forgotten in the generative recommender",
+        "lethe evaluate tracer",
+        "Ways to forget a concept where items are spoken as ids: by moving these (TRACER, a reconstruction), by "
+        "training against them, by closing them; beside a recommender that never met the items.",
+        ("tracer-",),
+        _tracer,
     ),
     (
         "Drift under other words",

@@ -1,7 +1,7 @@
 """`lethe evaluate concepts`, from the cells that it kept: the tables of its own page, trade-off, masks, relearning."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -88,15 +88,17 @@ def _concept(items: Sequence[Item], parts: Sequence[Cell[Spec]], kept: Sequence[
     }
 
 
-def named(items: Sequence[Item], slug: str) -> tuple[str, tuple[str, frozenset[ItemId]]]:
-    """The name that a file name was made of, and what it stands for."""
-    names = [*(genre for item in items for genre in item.genres), *(item.title for item in items)]
-    name = next((name for name in names if _slug(name) == slug), slug.replace("-", " ").title())
-    return name, matching(items, name)
-
-
 def _slug(name: str) -> str:
     return "-".join("".join(c if c.isalnum() else " " for c in name.casefold()).split())
+
+
+def named(
+    items: Sequence[Item], slug: str, slugged: Callable[[str], str] = _slug
+) -> tuple[str, tuple[str, frozenset[ItemId]]]:
+    """The name that a file name was made of, by `slugged`, and what it stands for."""
+    names = [*(genre for item in items for genre in item.genres), *(item.title for item in items)]
+    name = next((name for name in names if slugged(name) == slug), slug.replace("-", " ").title())
+    return name, matching(items, name)
 
 
 def _asked(kept: Sequence[Kept]) -> dict[str, int]:

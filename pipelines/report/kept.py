@@ -64,7 +64,8 @@ class Shelf:
                 document = json.loads((folder / CELL).read_text(encoding="utf-8"))
                 spec = make(document["spec"])
                 if spec.key == document["key"]:
-                    yield Cell(spec, document["machine"], folder)
+                    machine = document.get("machine") or document["facts"]["machine"]
+                    yield Cell(spec, machine, folder)
                 else:
                     self.older[command] += 1
 

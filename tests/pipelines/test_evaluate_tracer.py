@@ -1,8 +1,11 @@
 """`lethe evaluate tracer`: its questions and figures by hand, its cells kept and read back, its page."""
 
+import re
+import shlex
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from html import unescape
 
 import numpy as np
 import polars as pl
@@ -136,6 +139,11 @@ def test_a_quick_grid_is_smaller():
     assert (len(small.concepts), small.seeds, small.model.epochs < Grid().model.epochs) == (1, 1, True)
 
 
+def reported(lethe, folder) -> str:
+    lethe.ok("report", "--out", folder / "report.html")
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
 def test_the_command_keeps_its_cells_in_the_store_until_a_request(lethe, monkeypatch, tmp_path):
     monkeypatch.setattr("pipelines.evaluate_tracer.run.SEMANTIC_SETTINGS", replace(SETTINGS, digits=30))
     monkeypatch.setattr(relearn, "AT", (0, 1))
@@ -146,7 +154,17 @@ def test_the_command_keeps_its_cells_in_the_store_until_a_request(lethe, monkeyp
     assert (found["cells"]["measured_now"], found["quick"]) == (4, True)
     assert (tmp_path / "tracer.md").exists()
     assert lethe.read(*words)["cells"]["measured_now"] == 0
+    text = reported(lethe, tmp_path)
+    typed = unescape(re.search(r"<code>(lethe evaluate tracer --concept [^<]*)</code>", text).group(1))
+    again = lethe.read(*shlex.split(typed)[1:])
+    assert (again["cells"]["measured_now"], again["concepts"]) == (0, found["concepts"])
+    section = text.partition("Ways to forget Horror in the generative recommender, a quick run")[2]
+    for row in found["concepts"][0]["rows"]:
+        assert f">{row['method']}</th>" in section
+        assert f"{row['measures']['exposure']['mean']:.3f}" in section
+    assert section.count("<figure") >= 2
     forgotten(lethe, SOMEBODY)
+    assert "Ways to forget Horror" not in reported(lethe, tmp_path)
     refused = lethe("evaluate", "tracer", "--quick", "--concept", "Nothing of the kind")
     assert refused.status == 1
     assert "Nothing of the kind" in refused.err

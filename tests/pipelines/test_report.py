@@ -251,7 +251,7 @@ def test_a_store_with_nothing_measured_says_so_without_plots(lethe, tmp_path):
     lethe.ok("report", "--out", tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
     assert "Nobody has asked for anything to be forgotten yet." in text
-    for command in ("evaluate forgetting", "evaluate concepts", "compare", "drift", "localise"):
+    for command in ("evaluate forgetting", "evaluate concepts", "evaluate tracer", "compare", "drift", "localise"):
         assert f"<code>lethe {command}</code>" in text
     assert "<figure" not in text
     assert "<script" not in text
