@@ -31,7 +31,7 @@ JUDGING_AT_FIRST = 4
 """Examples in each of them."""
 JUDGEMENT_WEIGHT = 5.0
 """A judgement is one token among hundreds: it would hardly be heard."""
-_TURNS_ABOUT_PEOPLE = ("judge", "order", "judge", "order", "judge", "choose")
+_TURNS_ABOUT_PEOPLE = ("judge", "order", "judge", "order", "order", "choose")
 """What the one example of a lesson asks that is about a person."""
 NOTHING = Example("", ())
 _SOMEBODY = UserId("synthetic")
