@@ -6,7 +6,7 @@ INSTALLED   := $(VENV)/.installed
 PACKAGES    := db recsys retrieval llm unlearning pipelines
 PYTHON      ?= >=3.11
 DATA        ?= $(LETHE_BENCH_DATA)
-BENCH       ?= $(filter-out forgetting tracer concept_forks catalogue datasets recbole_default recbole_sasrec,$(sort $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/[a-z]*.py))))
+BENCH       ?= $(filter-out forgetting tracer concepts concept_forks catalogue datasets recbole_default recbole_sasrec,$(sort $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/[a-z]*.py))))
 
 # A uv that knows dependency groups, or else a private copy of uv in .uv (never the system's Python).
 UV          := $(shell uv pip install --help 2>/dev/null | grep -q -e --group && command -v uv || echo .uv/bin/uv)
@@ -17,7 +17,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint layout types arrow shape format bench bench-forgetting bench-tracer nightly pins clean
+.PHONY: help setup demo test check lint layout types arrow shape format bench bench-concepts bench-forgetting bench-tracer nightly pins clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ bench: $(INSTALLED)  ## the benchmarks: make bench [BENCH="name ..."] [DATA=DIR]
 bench-forgetting: $(INSTALLED)  ## ways to forget, and the page of it: [QUICK=1] [MINUTES=55] [DATA=DIR]; 75: parts are left
 	$(PY) -m benchmarks.forgetting $(if $(QUICK),--quick,--page docs/results/forgetting.md) $(if $(DATA),--data "$(DATA)") \
 	  $(if $(MINUTES),--minutes $(MINUTES)) --out bench-out/forgetting
+
+bench-concepts: $(INSTALLED)  ## ways to forget a concept in the model, and the page of it: WORK=DIR [MINUTES=55]; 75: cells are left
+	$(PY) -m benchmarks.concepts --work $(WORK) $(if $(MINUTES),--minutes $(MINUTES)) --page docs/results/concepts.md -- --people 60
 
 bench-tracer: $(INSTALLED)  ## ways to move a concept's ids, and the page of it: [QUICK=1] [MINUTES=55]; 75: cells are left
 	$(PY) -m benchmarks.tracer $(if $(QUICK),--quick,--page docs/results/tracer.md) $(if $(MINUTES),--minutes $(MINUTES)) \

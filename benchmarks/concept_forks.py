@@ -57,7 +57,12 @@ def stages(work: Path, first: int, second: int) -> Iterator[tuple[Path, list[str
     later = ["--seed", "1", "--steps", str(second), "--rates", "0.8", "--decay", "0.6", "--start", str(work / "first")]
     yield work / "base", later
     for name in EVALUATED:
-        yield work / f"without-{'-'.join(words(name))}", [*later, "--without", name]
+        yield work / oracle_of(name), [*later, "--without", name]
+
+
+def oracle_of(name: str) -> str:
+    """The folder of the checkpoint that is trained without a concept."""
+    return f"without-{'-'.join(words(name))}"
 
 
 def finished(folder: Path) -> bool:

@@ -1,0 +1,47 @@
+"""Ways to forget a concept inside the model, beside oracles that never met it, and the page of it.
+
+    python -m benchmarks.concepts --work DIR [--minutes N] [--threads N] [--page FILE] [-- OPTIONS]
+
+Trains the forks (`benchmarks.concept_forks`, an hour of a core), makes a root of their catalogue, and runs `lethe
+evaluate concepts` in it with an oracle for each concept; OPTIONS go to that command (--method, --seeds, --people, ...),
+whose status it ends with: 75 says that cells are left. What has ended is not done again.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks import concept_forks
+from llm.tiny.concepts import EVALUATED
+
+LETHE = (sys.executable, "-m", "pipelines.cli.app")
+
+
+def main() -> None:
+    """Forks, root, grid."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=55.0, help="of the grid: no cell is begun that ends later")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--page", type=Path)
+    parser.add_argument("options", nargs="*", help="after --, for lethe evaluate concepts")
+    asked = parser.parse_args()
+    concept_forks.main(["--work", str(asked.work), "--threads", str(asked.threads)])
+    root, ready = asked.work / "root", asked.work / "root.ready"
+    if not ready.is_file():
+        ingest = ("ingest", "recbole", str(asked.work / "catalogue"))
+        for step in (ingest, ("train", "--backbone", "ease", "--scorer", "off")):
+            subprocess.run([*LETHE, *step, "--root", str(root)], check=True)
+        ready.touch()
+    command = [*LETHE, "evaluate", "concepts", "--root", str(root), "--model", str(asked.work / "base")]
+    for name in EVALUATED:
+        command += ["--concept", name, "--oracle", f"{name}={asked.work / concept_forks.oracle_of(name)}"]
+    command += ["--minutes", str(asked.minutes), *(["--page", str(asked.page)] if asked.page else []), *asked.options]
+    threads = {"OMP_NUM_THREADS": str(asked.threads)}
+    sys.exit(subprocess.run(command, env={**os.environ, **threads}, check=False).returncode)
+
+
+if __name__ == "__main__":
+    main()
