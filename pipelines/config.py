@@ -15,7 +15,7 @@ RetrieveName = Literal["backbone", "text", "hybrid"]
 ScorerName = Literal["packed", "listwise", "generate", "off"]
 ShardingName = Literal["sisa", "receraser", "grapheraser"]
 
-TABLES = ("concept",)
+TABLES = ("concept", "tokens")
 """Tables of `lethe.toml` that are another component's own."""
 
 SHARDABLE = ("lightgcn", "bpr")

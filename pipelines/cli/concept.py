@@ -59,7 +59,8 @@ def concept(
     gives it back bit for bit. After a kill the same command goes on.
 
     With --layer tokens the generative recommender alone forgets: its items get other ids, learned from everybody's
-    histories, that are served once their gates are passed. Data erasure learns them anew.
+    histories, that are served once their gates are passed (method, [tokens.settings] and [tokens.gates] in
+    ROOT/lethe.toml). Data erasure learns them anew.
 
     \b
     Examples:
@@ -76,7 +77,7 @@ def concept(
     if layer is Layer.TOKENS:
         from pipelines.concepts import tokens
 
-        method = tokens.check(user, method)
+        method = tokens.check(root, user, method)
     else:
         check_method(method)
     store = open_store(root)

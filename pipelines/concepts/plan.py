@@ -40,17 +40,18 @@ def load_concept_plan(root: Path, *, method: str | None = None) -> ConceptPlan:
     stored = dict(stored_settings(root).get("concept", {}))
     where = f"{root / 'lethe.toml'}: concept"
     sizes = dict(stored.get("sizes", {}))
-    probes = _filled(ProbeSizes, sizes.get("probes", {}), f"{where}.sizes.probes")
+    probes = filled(ProbeSizes, sizes.get("probes", {}), f"{where}.sizes.probes")
     parts = {
-        "sizes": _filled(Sizes, {**sizes, "probes": probes}, f"{where}.sizes"),
-        "settings": _filled(ConceptSettings, stored.get("settings", {}), f"{where}.settings"),
-        "gates": _filled(Gates, stored.get("gates", {}), f"{where}.gates"),
+        "sizes": filled(Sizes, {**sizes, "probes": probes}, f"{where}.sizes"),
+        "settings": filled(ConceptSettings, stored.get("settings", {}), f"{where}.settings"),
+        "gates": filled(Gates, stored.get("gates", {}), f"{where}.gates"),
     }
     given = {} if method is None else {"method": method}
-    return _filled(ConceptPlan, {**stored, **parts, **given}, where)
+    return filled(ConceptPlan, {**stored, **parts, **given}, where)
 
 
-def _filled(kind: type[T], stored: Mapping[str, Any], where: str) -> T:
+def filled(kind: type[T], stored: Mapping[str, Any], where: str) -> T:
+    """A dataclass of stored values; a LetheError names the first key or value that does not fit, at its place."""
     known = [one.name for one in fields(kind)]  # type: ignore[arg-type]
     unknown = [key for key in stored if key not in known]
     if unknown:

@@ -5,7 +5,7 @@ its old ids, bit for bit. A second concept stands on the first, so that ids go b
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ import numpy as np
 
 from db import artifacts, concepts
 from db.artifacts import Artifact, Origin
-from db.errors import LetheError
+from db.errors import LetheError, NotFinishedError
 from db.records import ConceptRequest, Scope, Verdict
 from db.store import Store
 from pipelines import models
@@ -27,8 +27,6 @@ from retrieval.text import TextIndex
 if TYPE_CHECKING:
     from recsys.semantic_ids.backbone import SemanticIds
     from unlearning.tokens.case import Case
-
-DEFAULT = "tracer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +43,17 @@ class Moved:
     """Of the ids that are served now."""
 
 
-def check(request_user: str | None, method: str | None) -> str:
-    """The method to use. Raises LetheError for one that leaves nothing to register, and for one person's request."""
-    from unlearning.tokens.methods import METHODS
+def check(root: Path, request_user: str | None, method: str | None) -> str:
+    """The method to use, the root's own where none is given.
 
-    known = [name for name in METHODS if name not in ("trie-removal", "suppression")]
-    if method is not None and method not in known:
-        raise LetheError(f"method {method} makes no ids to register: give {', '.join(known)}")
+    Raises LetheError for a method that leaves nothing to register, for one person's request, and for a table `[tokens]`
+    of lethe.toml that does not fit.
+    """
+    from pipelines.concepts.token_plan import load_token_plan
+
     if request_user is not None:
         raise LetheError("ids are everybody's: leave --user out with --layer tokens, or give --layer retrieval")
-    return method or DEFAULT
+    return load_token_plan(root, method=method).method
 
 
 def load(store: Store, backbone: Artifact, folder: Path) -> Backbone:
@@ -92,7 +91,8 @@ def retoken(store: Store, request: ConceptRequest, method: str, *, progress: Pro
 def again(store: Store, progress: Progress) -> None:
     """After the backbone was made anew: every concept that had moved moves again, in the same order and by its method.
 
-    One that does not pass its gates, or has no backbone any more, is open again. The caller maintains the root.
+    One that fails its gates, cannot be learned any more (nobody left has met its items, say), or has no backbone
+    is open again, and says why: it holds up no erase. The caller maintains the root.
     """
     with store.reading() as unit:
         waiting = concepts.retokened(unit)
@@ -109,14 +109,20 @@ def again(store: Store, progress: Progress) -> None:
             concepts.reopen(unit, request, "the backbone was made anew")
         unit.commit()
     for request, method in zip(stale, methods, strict=True) if backbone is not None else ():
-        _again(store, request, method, progress)
+        try:
+            _again(store, request, method, progress)
+        except NotFinishedError:
+            raise
+        except LetheError as error:
+            _failed(store, request, str(error))
 
 
 def _again(store: Store, request: ConceptRequest, method: str, progress: Progress) -> Moved:
-    from unlearning.tokens.case import TokenSettings
-    from unlearning.tokens.gates import Gates, judged
+    from pipelines.concepts.token_plan import load_token_plan
+    from unlearning.tokens.gates import judged
     from unlearning.tokens.methods import make
 
+    plan = load_token_plan(store.root, method=method)
     backbone, below = _beneath(store)
     if request.adapter is not None and not request.open and _in_place(store, request, backbone):
         return Moved(request)
@@ -124,20 +130,17 @@ def _again(store: Store, request: ConceptRequest, method: str, progress: Progres
     seed = fresh_seed(backbone.seed or 0, (below or backbone).id)
     started = time.perf_counter()
     with progress(f"move the ids of {request.name}") as bar:
-        made = make(method, TokenSettings()).forget(case, seed=seed, progress=bar)
-    gates = judged(case, made.model, Gates(), seed=seed)
+        made = make(method, plan.settings).forget(case, seed=seed, progress=bar)
+    gates = judged(case, made.model, plan.gates, seed=seed)
     failing = tuple(f"{v.audit} {v.value:.4f} of {v.limit:.4f}" for v in gates if not v.passed)
     seconds = time.perf_counter() - started
     if failing:
-        with store.writing() as unit:
-            concepts.fail(unit, request.id, "; ".join(failing))
-            left = concepts.get(unit, request.id)
-            unit.commit()
-        return Moved(left, gates, failing, seconds)
+        return Moved(_failed(store, request, "; ".join(failing)), gates, failing, seconds)
     changed = (made.model.table.codes[case.concept] != case.model.table.codes[case.concept]).any(axis=1)
     facts = {
         "base": backbone.sha256,
         "forgets_by": method,
+        "settings": asdict(plan.settings),
         "ids": made.model.table.version,
         "seconds": round(seconds, 1),
     }
@@ -145,6 +148,14 @@ def _again(store: Store, request: ConceptRequest, method: str, progress: Progres
     origin = Origin(backbone.data_epoch, Scope.ALL, seed=seed, settings=facts, parents=parents)
     done = _register(store, request, made.model, origin, detail="; ".join(f"{v.audit} {v.value:.4f}" for v in gates))
     return Moved(done, gates, seconds=seconds, items=int(changed.sum()), version=made.model.table.version)
+
+
+def _failed(store: Store, request: ConceptRequest, detail: str) -> ConceptRequest:
+    with store.writing() as unit:
+        concepts.fail(unit, request.id, detail)
+        left = concepts.get(unit, request.id)
+        unit.commit()
+    return left
 
 
 def _register(

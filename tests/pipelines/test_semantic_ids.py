@@ -3,15 +3,18 @@
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
-from db import artifacts
+from db import artifacts, concepts
 from db.records import Scope
 from pipelines.concepts import tokens
 from recsys.semantic_ids import training
 from recsys.semantic_ids.backbone import SemanticIds
 from recsys.semantic_ids.decoder import Shape
 from tests.pipelines.commands import (
+    GENRES,
     OTHER,
     PEOPLE,
     SOMEBODY,
@@ -22,8 +25,6 @@ from tests.pipelines.commands import (
     history,
     ingest_words,
 )
-from unlearning.tokens.case import TokenSettings
-from unlearning.tokens.gates import Gates
 
 FEW = replace(
     training.SEMANTIC_SETTINGS, width=6, digits=30, shape=Shape(16, 1, 2, 1, 24), window=8, epochs=4, evaluate_every=2
@@ -68,6 +69,19 @@ def test_it_is_trained_and_served(generative):
     assert not items & seen
 
 
+def moved(lethe):
+    """The artefacts of ids that moved, by the concept's name."""
+    with lethe.store.reading() as unit:
+        return {one.name: artifacts.get(unit, one.adapter) for one in concepts.retokened(unit)}
+
+
+def loaded(lethe):
+    """The recommender that is served."""
+    with lethe.store.reading() as unit:
+        served = artifacts.live(unit, "backbone", "semantic-ids")
+    return tokens.load(lethe.store, served, lethe.root / served.path)
+
+
 FORGET = ("forget", "concept", "Horror", "--layer", "tokens", "--yes")
 
 
@@ -75,12 +89,15 @@ def offered(lethe):
     return [one["recommendations"] for one in lethe.read("recommend", SOMEBODY, OTHER, THIRD)]
 
 
+def written(lethe, *lines):
+    (lethe.root / "lethe.toml").write_text("\n".join(lines))
+
+
 @pytest.fixture
-def lenient(monkeypatch):
+def lenient(generative):
     """A few steps, and gates that everything passes."""
-    few = TokenSettings(steps=6, offset_rate=0.5, retained=4, asked=6, neighbours=2)
-    monkeypatch.setattr("unlearning.tokens.case.TokenSettings", lambda: few)
-    monkeypatch.setattr("unlearning.tokens.gates.Gates", lambda: Gates(exposure=9.0, utility=-9.0, people=10))
+    settings = "steps = 6\noffset_rate = 0.5\nretained = 4\nasked = 6\nneighbours = 2"
+    written(generative, "[tokens.settings]", settings, "[tokens.gates]\nexposure = 9\nutility = 0\npeople = 10")
 
 
 def test_ids_move_are_served_learned_anew_by_an_erase_and_taken_back(generative, lenient):
@@ -110,11 +127,7 @@ def test_ids_move_are_served_learned_anew_by_an_erase_and_taken_back(generative,
     assert ids.state == artifacts.LIVE
     generative.ok("restore", "concept", "Horror")
     assert not (generative.root / ids.path).exists()
-    plain = live(generative)[1]
-    with generative.store.reading() as unit:
-        served = artifacts.live(unit, "backbone", "semantic-ids")
-    loaded = tokens.load(generative.store, served, generative.root / served.path)
-    assert loaded.settings() == plain.settings()
+    assert loaded(generative).settings() == live(generative)[1].settings()
 
 
 def test_a_concept_beneath_another_goes_last(generative, lenient):
@@ -127,13 +140,59 @@ def test_a_concept_beneath_another_goes_last(generative, lenient):
     generative.ok("restore", "concept", "Horror")
 
 
-def test_ids_that_fail_their_gates_are_not_served(generative, lenient, monkeypatch):
-    monkeypatch.setattr("unlearning.tokens.gates.Gates", lambda: Gates(exposure=0.0, utility=2.0, people=10))
+def test_ids_that_fail_their_gates_are_not_served(generative):
+    settings = "[tokens.settings]\nsteps = 1\noffset_rate = 1e-9"
+    written(generative, settings, "[tokens.gates]\nexposure = 0\nutility = 0\npeople = 30")
     before = offered(generative)
     refused = generative(*FORGET)
     assert refused.status == 75
-    assert "NDCG@10 lost elsewhere" in refused.err
+    assert "exposure of the concept" in refused.err
+    assert "NDCG@10" not in refused.err
     assert offered(generative) == before
+
+
+def test_another_method_moves_ids_again_after_an_erase_and_is_the_one_that_was_named(generative, lenient):
+    moves = {"Horror": "random-codes", "Comedy": "phi-only"}
+    for name, method in moves.items():
+        generative.ok("forget", "concept", name, "--layer", "tokens", "--method", method, "--yes")
+    before = {name: artefact.sha256 for name, artefact in moved(generative).items()}
+    base = live(generative)[0].sha256
+    forgotten(generative, PEOPLE[20])
+    erased(generative)
+    after = moved(generative)
+    assert {name: artefact.settings["forgets_by"] for name, artefact in after.items()} == moves
+    assert {artefact.settings["base"] for artefact in after.values()} == {live(generative)[0].sha256} != {base}
+    assert all(artefact.sha256 != before[name] and artefact.state == artifacts.LIVE for name, artefact in after.items())
+    plain = live(generative)[1]
+    rows = [row for row, item in enumerate(plain.items) if GENRES[int(item[1:]) % 3] in moves]
+    others = np.setdiff1d(np.arange(len(plain.items)), rows)
+    served = loaded(generative)
+    assert (served.table.codes[rows] != plain.table.codes[rows]).any()
+    assert np.array_equal(served.table.codes[others], plain.table.codes[others])
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (
+            ("[tokens.settings]\nsteps = 1\nlearning_rate = 1e-9", "[tokens.gates]\nexposure = 0\nutility = 0"),
+            "exposure of the concept",
+        ),
+        (("[tokens.settings]", "steps = 0"), "tokens.settings.steps is 0"),
+    ],
+)
+def test_what_cannot_move_again_after_an_erase_is_open_and_served_as_the_backbone_has_it(
+    generative, lenient, lines, told
+):
+    generative.ok(*FORGET, "--method", "theta-only")
+    written(generative, *lines)
+    forgotten(generative, PEOPLE[20])
+    erased(generative)
+    (one,) = generative.read("restore", "concept", "--list")
+    assert (one["state"], one["adapter"]) == ("accepted", None)
+    assert told in one["detail"]
+    pairs = zip(loaded(generative).decoder.parameters(), live(generative)[1].decoder.parameters(), strict=True)
+    assert all(torch.equal(*pair) for pair in pairs)
 
 
 @pytest.mark.parametrize(("words", "told"), [(("--user", SOMEBODY), "everybody"), (("--method", "magic"), "tracer")])

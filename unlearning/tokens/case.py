@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol
 
 import numpy as np
@@ -51,10 +52,19 @@ class TokenSettings:
     """What the logits of the concept's own codes lose where tokens are suppressed; ours."""
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.neighbours, self.retained, self.asked) < 1:
-            raise LetheError(f"{self} forgets nothing: steps, neighbours and batches must be at least 1")
-        if not 0 < self.temperature <= self.first_temperature:
-            raise LetheError(f"τ falls from {self.first_temperature} to {self.temperature}: give numbers that fall")
+        for name in ("steps", "neighbours", "retained", "asked"):
+            if getattr(self, name) < 1:
+                raise LetheError(f"{name} is {getattr(self, name)}: give 1 or more")
+        for name in ("learning_rate", "offset_rate", "temperature", "first_temperature", "beta"):
+            if not 0 < getattr(self, name) < inf:
+                raise LetheError(f"{name} is {getattr(self, name)}: give a number above 0")
+        for name in ("forget", "coherence", "size", "suppression"):
+            if not 0 <= getattr(self, name) < inf:
+                raise LetheError(f"{name} is {getattr(self, name)}: give 0 or a number above it")
+        if self.temperature > self.first_temperature:
+            raise LetheError(
+                f"temperature is {self.temperature}: give at most first_temperature, {self.first_temperature}"
+            )
 
     def cooled(self, step: int) -> float:
         """τ at a step, from 0 to steps − 1."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -25,6 +26,14 @@ class Gates:
     """NDCG@10 of each person's last item, of what it was before: at least."""
     people: int = 200
     """Who are asked, by lot."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.exposure < inf:
+            raise LetheError(f"exposure is {self.exposure}: give 0 or a number above it")
+        if not 0 <= self.utility <= 1:
+            raise LetheError(f"utility is {self.utility}: give a share from 0 to 1")
+        if self.people < 1:
+            raise LetheError(f"people is {self.people}: give 1 or more")
 
 
 def judged(case: Case, made: SemanticIds, gates: Gates, *, seed: int) -> tuple[Verdict, ...]:

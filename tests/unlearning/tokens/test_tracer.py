@@ -202,7 +202,7 @@ def test_a_concept_that_nobody_met_is_refused(case):
 def test_unknown_methods_and_rising_temperatures_are_refused():
     with pytest.raises(LetheError, match="unknown"):
         methods.make("magic", FEW)
-    with pytest.raises(LetheError, match="falls"):
+    with pytest.raises(LetheError, match="at most first_temperature"):
         TokenSettings(temperature=0.5)
 
 
