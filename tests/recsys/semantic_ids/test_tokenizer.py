@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+import torch
 
 from recsys.semantic_ids.kmeans import ResidualKMeans, clustered
-from recsys.semantic_ids.rqvae import RqVae
+from recsys.semantic_ids.rqvae import COMMITMENT, RqVae, _quantised
 from recsys.semantic_ids.tokenizer import Tokenizer, normalised
 
 VECTORS = np.random.default_rng(3).normal(size=(60, 6)).astype(np.float32)
@@ -67,6 +68,28 @@ def test_an_rqvae_gives_heaps_codes_of_their_own():
     firsts = [set(made.codes[start : start + 10, 0].tolist()) for start in (0, 10, 20)]
     assert [len(one) for one in firsts] == [1, 1, 1]
     assert len(set.union(*firsts)) == 3
+
+
+def test_an_rqvaes_gradients_by_hand():
+    """Residuals 1, then 1 − 0; what the decoder asks for goes through to the encoder, and to no codebook."""
+    latent = torch.tensor([[1.0]], dtype=torch.float64, requires_grad=True)
+    books = torch.tensor([[[0.0], [3.0]], [[1.5], [-9.0]]], dtype=torch.float64, requires_grad=True)
+    quantised, strayed = _quantised(latent, books)
+    assert quantised.item() == 1.5
+    told = latent + (quantised - latent).detach()
+    passed, kept = torch.autograd.grad(told.sum(), (latent, books), allow_unused=True)
+    assert (passed.item(), kept) == (1.0, None)
+    assert strayed.item() == pytest.approx((1 + COMMITMENT) * (1 + 0.25))
+    of_latent, of_books = torch.autograd.grad(strayed, (latent, books))
+    assert of_latent.item() == pytest.approx(COMMITMENT * 2 * (1.0 - 0.5))
+    assert of_books.tolist() == [[[pytest.approx(-2.0)], [0.0]], [[pytest.approx(1.0)], [0.0]]]
+
+
+def test_no_code_of_an_rqvae_begins_unused():
+    latents = normalised(VECTORS)[0]
+    books = RqVae(2, 5)._start(latents, 1)
+    made = Tokenizer(latents, books, np.zeros(6), 1.0)
+    assert [len(set(column)) for column in made.codes.T.tolist()] == [5, 5]
 
 
 def test_vectors_are_centred_and_scaled():
