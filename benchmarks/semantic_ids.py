@@ -1,12 +1,12 @@
 """The generative recommender beside popularity and RecBole's SASRec on ml-100k, leave-last-out.
 
-    python -m benchmarks.semantic_ids [--quick] [--seeds N] [--quantiser kmeans|rqvae] [--earlier FILE]
+    python -m benchmarks.semantic_ids [--quick] [--seeds N] [--quantiser kmeans|rqvae] [--earlier FILE ...]
                                       [--sasrec windows|prefixes|off] [--out FILE]
 
 Of each history the last item is the question and the last but one chooses the epoch; what was met before is not
 offered. Trained without both, nothing is refitted. Equal seeds give equal models, so `--seeds` is the spread of runs.
 SASRec (benchmarks.recbole_sasrec) has the same rows and the same evaluator, and each of its settings at most 8 minutes
-of the processor; the one with the best validation is compared. --earlier takes the generative runs of another --out.
+of the processor; the one with the best validation is compared. What an --earlier --out holds is not trained again.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one seed, 6 epochs; SASRec's own settings, 2 epochs")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--quantiser", default="kmeans")
-    parser.add_argument("--earlier", type=Path, help="an earlier --out, whose runs of the generative one are taken")
+    parser.add_argument("--earlier", type=Path, action="append", default=[], help="an earlier --out; may be repeated")
     parser.add_argument("--sasrec", choices=(WINDOWS, PREFIXES, "off"), default=WINDOWS, help="how batches are made")
     parser.add_argument("--data", help="not used: histories need timestamps")
     parser.add_argument("--texts", type=Path, default=Path("bench-out/tracer/texts"))
@@ -56,8 +56,12 @@ def main() -> None:
     popular = served(PopularityFitter().fit(train), test, TOP).means()
     print(f"{'model':<28}{'NDCG@10':>9}{'HR@10':>9}{'epoch':>7}{'seconds':>9}")
     print(_line("popularity", popular, 0, 0.0), flush=True)
-    rivals = [] if asked.sasrec == "off" else _sasrec(asked, Asked(log, train, valid, test))
-    runs = _generative(asked, (train, valid, test))
+    held = [json.loads(path.read_text(encoding="utf-8")) for path in asked.earlier]
+    rivals = [one for part in held for one in part.get("sasrec", [])]
+    runs = [one for part in held for one in part["runs"]]
+    if not rivals and asked.sasrec != "off":
+        rivals = _sasrec(asked, Asked(log, train, valid, test))
+    runs = runs or _generative(asked, (train, valid, test))
     document = {"popularity": popular, "sasrec": rivals, "runs": runs, "quick": asked.quick, **_compared(runs, rivals)}
     if runs:
         values = [run["ndcg@10"] for run in runs]
@@ -84,10 +88,7 @@ def _sasrec(asked: argparse.Namespace, rows: Asked) -> list[dict[str, Any]]:
 
 
 def _generative(asked: argparse.Namespace, rows: tuple[Any, HeldOut, HeldOut]) -> list[dict[str, Any]]:
-    """The generative recommender with each seed, or as an earlier run had it."""
-    if asked.earlier:
-        earlier: list[dict[str, Any]] = json.loads(asked.earlier.read_text(encoding="utf-8"))["runs"]
-        return earlier
+    """The generative recommender with each seed."""
     settings = replace(SEMANTIC_SETTINGS, quantiser=asked.quantiser)
     settings = replace(settings, epochs=6, evaluate_every=6) if asked.quick else settings
     texts = vectors(FolderKeeper(asked.texts), tuple(ml100k_items(rows[0].items)))
