@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -211,5 +212,6 @@ def _forgetting(lab: Lab, concept: str, spec: Spec, bar: Progress) -> tuple[Forg
     fit = Fit(Part.EXAMINED, model.fingerprint, spec.concept, spec.subject, spec.arm.method, spec.settings, spec.seed)
     method = make(spec.arm.method, ConceptSettings(**spec.settings))
     lesson = lab.concepts.subject(concept, lab.grid).lesson
-    fitted = lab.concepts.fits.fitted(fit, method, model, lesson, bar)
+    own = partial(method.fit, model, lesson, seed=spec.seed, progress=bar)
+    fitted = lab.concepts.fits.fitted(fit, lab.concepts.keeper, own)
     return fitted.forgetting, {"fit_seconds": fitted.seconds}

@@ -16,6 +16,9 @@ DASHES = ("", "6 3", "2 3")
 TICKS = 4
 """Steps of an axis."""
 
+_LABEL, _TRIES = 11, 12
+"""Height of a label, and how many heights above and below are tried for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -70,8 +73,9 @@ def svg(chart: Chart) -> str:
         f'<text x="10" y="20" font-size="14">{escape(chart.title)}</text>',
         *_axes(chart, plane),
     ]
+    taken: list[tuple[float, float, float]] = []
     for place, series in enumerate(chart.series):
-        parts += [*_legend(series, place), *_drawn(series, place, plane)]
+        parts += [*_legend(series, place), *_drawn(series, place, plane, taken)]
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -133,7 +137,7 @@ def _legend(series: Series, place: int) -> Iterable[str]:
     yield f'<text x="{x + 16}" y="{y + 4}" font-size="11">{escape(series.name)}</text>'
 
 
-def _drawn(series: Series, place: int, plane: _Plane) -> Iterable[str]:
+def _drawn(series: Series, place: int, plane: _Plane, taken: list[tuple[float, float, float]]) -> Iterable[str]:
     colour = COLOURS[place % len(COLOURS)]
     places = [plane.at(point.x, point.y) for point in series.known]
     if series.joined:
@@ -147,4 +151,21 @@ def _drawn(series: Series, place: int, plane: _Plane) -> Iterable[str]:
         told = f"{point.label or series.name}: {point.x:.3f}, {point.y:.3f}"
         yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{escape(told)}</title></circle>'
         if point.label:
-            yield f'<text x="{x + 6:.1f}" y="{y - 5:.1f}" font-size="10">{escape(point.label)}</text>'
+            up = _free(x + 6, y - 5, 6.0 * len(point.label), taken)
+            yield f'<text x="{x + 6:.1f}" y="{up:.1f}" font-size="10">{escape(point.label)}</text>'
+
+
+def _free(x: float, y: float, wide: float, taken: list[tuple[float, float, float]]) -> float:
+    """The height nearest to y at which a label covers none of those that are `taken`, to which it is added.
+
+    >>> taken = []
+    >>> [_free(0, 50, 40, taken), _free(10, 52, 40, taken), _free(90, 52, 40, taken)]
+    [50, 63, 52]
+    """
+    tries = (y + step * _LABEL * side for step in range(_TRIES) for side in (1, -1))
+    clear = (
+        up for up in tries if all(abs(up - own) >= _LABEL or x + wide < left or right < x for left, right, own in taken)
+    )
+    found = next(clear, y)
+    taken.append((x, x + wide, found))
+    return found

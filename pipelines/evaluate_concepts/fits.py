@@ -2,14 +2,14 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from db import files
-from llm.model import LanguageModel
 from pipelines.evaluate.keep import Keeper
 from pipelines.evaluate_concepts.spec import Part, Spec
-from unlearning.concept.base import ConceptUnlearner, Forgetting, Lesson, Progress
+from unlearning.concept.base import Forgetting
 from unlearning.concept.trained import TrainedAdapter
 
 ADAPTER, COST = "adapter", "cost.json"
@@ -29,35 +29,30 @@ class Fitted:
 class Fits:
     """Adapters are kept by what determines them; of all else the last is held: parts of a cell follow one another."""
 
-    keeper: Keeper
     held: dict[str, Fitted] = field(default_factory=dict)
 
-    def fitted(
-        self, spec: Spec, method: ConceptUnlearner, model: LanguageModel, lesson: Lesson, progress: Progress
-    ) -> Fitted:
-        """Fitted now, for an earlier part, or in an earlier run."""
+    def fitted(self, spec: Spec, keeper: Keeper, fit: Callable[[], Forgetting]) -> Fitted:
+        """Fitted now, for an earlier part, or in an earlier run; `fit` fits."""
         own = replace(spec, part=Part.FITTED, other="")
         if own.name not in self.held:
-            folder = self.keeper.find(own.name)
-            found = self._made(own, method, model, lesson, progress) if folder is None else _read(folder)
-            self.held = {own.name: found}
+            folder = keeper.find(own.name)
+            self.held = {own.name: _made(own, keeper, fit) if folder is None else _read(folder)}
         return self.held[own.name]
 
-    def _made(
-        self, own: Spec, method: ConceptUnlearner, model: LanguageModel, lesson: Lesson, progress: Progress
-    ) -> Fitted:
-        started = time.perf_counter()
-        made = method.fit(model, lesson, seed=own.seed, progress=progress)
-        seconds = time.perf_counter() - started
-        if not isinstance(made, TrainedAdapter):
-            return Fitted(made, seconds, None)
 
-        def _write(folder: Path) -> None:
-            made.save(folder / ADAPTER)
-            files.write_json(folder / COST, {"seconds": seconds})
+def _made(own: Spec, keeper: Keeper, fit: Callable[[], Forgetting]) -> Fitted:
+    started = time.perf_counter()
+    made = fit()
+    seconds = time.perf_counter() - started
+    if not isinstance(made, TrainedAdapter):
+        return Fitted(made, seconds, None)
 
-        kept = self.keeper.keep(own.name, _write, {"concept": own.concept, "method": own.method, "key": own.key})
-        return Fitted(made, seconds, _bytes(kept / ADAPTER))
+    def _write(folder: Path) -> None:
+        made.save(folder / ADAPTER)
+        files.write_json(folder / COST, {"seconds": seconds})
+
+    kept = keeper.keep(own.name, _write, {"concept": own.concept, "method": own.method, "key": own.key})
+    return Fitted(made, seconds, _bytes(kept / ADAPTER))
 
 
 def _read(folder: Path) -> Fitted:

@@ -20,7 +20,13 @@ from unlearning.concept.settings import MaskName
 
 Found = Mapping[str, Any]
 
-LEFT_KINDS = (ProbeKind.DIRECT, ProbeKind.PARAPHRASE, ProbeKind.REVERSED, ProbeKind.INDIRECT)
+LEFT_KINDS = (
+    ProbeKind.DIRECT,
+    ProbeKind.PARAPHRASE,
+    ProbeKind.REVERSED,
+    ProbeKind.INDIRECT,
+    ProbeKind.FORCED_PREFIX,
+)
 """What is left of the concept is the mean accuracy over these kinds."""
 KEPT_KINDS = (ProbeKind.NEIGHBOUR, ProbeKind.RETAIN)
 
@@ -31,6 +37,8 @@ FRESH = Way.FRESH.value
 
 _STEPS = (False, True)
 """Steps are no shares, answers are."""
+_FITTED = (False, False)
+"""What is left and kept differs by hundredths: the axes show where the points are."""
 
 
 def drawn(one: Found) -> dict[str, str]:
@@ -64,7 +72,9 @@ def tradeoff(one: Found) -> Chart:
         points[family(row["method"])].append(Point(x, y, dx, dy, row["label"]))
     series = [Series(name, own) for name, own in points.items() if own]
     title = f"{one['name']}: answers left on the concept, answers kept elsewhere (bars: deviation over seeds)"
-    return Chart(title, "accuracy on the concept, held-out questions", "accuracy on neighbours and others", series)
+    return Chart(
+        title, "accuracy on the concept, held-out questions", "accuracy on neighbours and others", series, _FITTED
+    )
 
 
 def family(method: str) -> str:

@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,9 @@ class Lab:
     ranking: parts.Ranks | None = None
     """Lists of real people, where they are asked for."""
     run: str = field(default_factory=lambda: secrets.token_hex(6))
-    fits: Fits = field(init=False)
+    fits: Fits = field(default_factory=Fits)
     subjects: dict[str, Subject] = field(default_factory=dict)
     forks: dict[str, LanguageModel] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.fits = Fits(self.keeper)
 
     def subject(self, name: str, grid: Grid) -> Subject:
         """A concept with its questions, made once."""
@@ -154,5 +152,7 @@ def _forgetting(lab: Lab, spec: Spec, name: str, about: Subject, bar: Progress) 
     if spec.method == ORACLE and oracle is not None:
         return Fork(oracle), {}
     method = make(spec.method, ConceptSettings(**spec.settings))
-    fitted = lab.fits.fitted(spec, method, lab.model, about.lesson, bar)
+    fitted = lab.fits.fitted(
+        spec, lab.keeper, partial(method.fit, lab.model, about.lesson, seed=spec.seed, progress=bar)
+    )
     return fitted.forgetting, {"fit_seconds": fitted.seconds, "bytes": fitted.size}

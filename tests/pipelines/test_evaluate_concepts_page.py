@@ -217,7 +217,7 @@ def test_the_trade_off_has_a_point_for_every_method_in_its_family():
         ("masked LoRA, other masks", [(0.25, 0.25, "npo-random")]),
         ("no training", [(0.5, 0.5, "ssd")]),
     ]
-    assert chart.series[1].points[0].dx == pytest.approx(0.1 / 2), "four kinds of the same spread"
+    assert chart.series[1].points[0].dx == pytest.approx(0.1 / 5**0.5), "five kinds of the same spread"
     names = ("refusal-guided", "rmu-none", "ablation-random", "prompt", "oracle")
     assert [family(name).split(",")[-1].strip() for name in names] == [
         "guided", "other masks", "no training", "prompt", "oracle"
