@@ -64,7 +64,10 @@ class Chart:
 def svg(chart: Chart) -> str:
     """The picture as an SVG document."""
     points = [point for series in chart.series for point in series.known]
-    ends = [_ends([p.x for p in points], share=chart.shares[0]), _ends([p.y for p in points], share=chart.shares[1])]
+    ends = [
+        _ends([end for p in points for end in _bar(p.x, p.dx)], share=chart.shares[0]),
+        _ends([end for p in points for end in _bar(p.y, p.dy)], share=chart.shares[1]),
+    ]
     plane = _Plane(*ends)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
@@ -90,6 +93,11 @@ class _Plane:
         return LEFT + (WIDTH - LEFT - RIGHT) * right, HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * down
 
 
+def _bar(value: float, half: float) -> tuple[float, float]:
+    """The ends of a spread; of an unknown one the point itself."""
+    return (value - half, value + half) if isfinite(half) else (value, value)
+
+
 def _part(value: float, ends: tuple[float, float]) -> float:
     return (value - ends[0]) / (ends[1] - ends[0])
 
@@ -107,7 +115,7 @@ def _axes(chart: Chart, plane: _Plane) -> Iterable[str]:
         for ends, share, upright in ((plane.across, chart.shares[0], False), (plane.up, chart.shares[1], True)):
             low, high = (0.0, 1.0) if share else ends
             value = low + (high - low) * step / TICKS
-            yield from _tick(plane, value, "{:.2f}" if share else "{:.4g}", upright=upright)
+            yield from _tick(plane, value, "{:.2f}" if share else "{:.3g}", upright=upright)
     middle = LEFT + (WIDTH - LEFT - RIGHT) / 2
     yield f'<text x="{middle:.0f}" y="{HEIGHT - 12}" text-anchor="middle">{escape(chart.x)}</text>'
     yield f'<text x="10" y="{TOP - 12}">{escape(chart.y)}</text>'
