@@ -6,6 +6,7 @@ INSTALLED   := $(VENV)/.installed
 PACKAGES    := db recsys retrieval llm unlearning pipelines
 PYTHON      ?= >=3.11
 DATA        ?= $(LETHE_BENCH_DATA)
+GRID        ?= --method refusal-guided --method refusal-random --attack refusal-guided --people 60
 BENCH       ?= $(filter-out forgetting tracer concepts concept_forks catalogue datasets recbole_default recbole_sasrec,$(sort $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/[a-z]*.py))))
 
 # A uv that knows dependency groups, or else a private copy of uv in .uv (never the system's Python).
@@ -72,8 +73,8 @@ bench-forgetting: $(INSTALLED)  ## ways to forget, and the page of it: [QUICK=1]
 	$(PY) -m benchmarks.forgetting $(if $(QUICK),--quick,--page docs/results/forgetting.md) $(if $(DATA),--data "$(DATA)") \
 	  $(if $(MINUTES),--minutes $(MINUTES)) --out bench-out/forgetting
 
-bench-concepts: $(INSTALLED)  ## ways to forget a concept in the model, and the page of it: WORK=DIR [MINUTES=55]; 75: cells are left
-	$(PY) -m benchmarks.concepts --work $(WORK) $(if $(MINUTES),--minutes $(MINUTES)) --page docs/results/concepts.md -- --people 60
+bench-concepts: $(INSTALLED)  ## ways to forget a concept in the model, and the page of it: WORK=DIR [MINUTES=55] [GRID="--method ..."]; 75: cells are left
+	$(PY) -m benchmarks.concepts --work $(WORK) $(if $(MINUTES),--minutes $(MINUTES)) --page docs/results/concepts.md -- $(GRID)
 
 bench-tracer: $(INSTALLED)  ## ways to move a concept's ids, and the page of it: [QUICK=1] [MINUTES=55]; 75: cells are left
 	$(PY) -m benchmarks.tracer $(if $(QUICK),--quick,--page docs/results/tracer.md) $(if $(MINUTES),--minutes $(MINUTES)) \

@@ -4,7 +4,8 @@
 
 Trains the forks (`benchmarks.concept_forks`, an hour of a core), makes a root of their catalogue, and runs `lethe
 evaluate concepts` in it with an oracle for each concept; OPTIONS go to that command (--method, --seeds, --people, ...),
-whose status it ends with: 75 says that cells are left. What has ended is not done again.
+whose status it ends with: 75 says that cells are left. What has ended is not done again; --page is written when
+nothing is left.
 """
 
 import argparse
@@ -38,9 +39,12 @@ def main() -> None:
     command = [*LETHE, "evaluate", "concepts", "--root", str(root), "--model", str(asked.work / "base")]
     for name in EVALUATED:
         command += ["--concept", name, "--oracle", f"{name}={asked.work / concept_forks.oracle_of(name)}"]
-    command += ["--minutes", str(asked.minutes), *(["--page", str(asked.page)] if asked.page else []), *asked.options]
-    threads = {"OMP_NUM_THREADS": str(asked.threads)}
-    sys.exit(subprocess.run(command, env={**os.environ, **threads}, check=False).returncode)
+    command += ["--minutes", str(asked.minutes), *asked.options]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(asked.threads)}
+    status = subprocess.run(command, env=environment, check=False).returncode
+    if asked.page and not status:
+        status = subprocess.run([*command, "--page", str(asked.page)], env=environment, check=False).returncode
+    sys.exit(status)
 
 
 if __name__ == "__main__":
