@@ -27,7 +27,7 @@ class Shape:
     shared: int = 2
     """Key and value heads: queries of several heads read one (grouped-query attention)."""
     inner: int = 192
-    dropout: float = 0.2
+    dropout: float = 0.1
     """In training alone, after the embedding and each block; Qwen2 itself has none."""
 
     def __post_init__(self) -> None:

@@ -34,20 +34,21 @@ class SemanticSettings:
 
     quantiser: str = "kmeans"
     levels: int = 2
-    width: int = 64
+    width: int = 128
     """Codes of a level."""
     digits: int = 32
     """Items that may share all codes."""
     shape: Shape = field(default_factory=Shape)
     window: int = 30
     """Items of a history that are read at once."""
-    epochs: int = 32
+    epochs: int = 24
     """All of them are run without validation; with it, the most that are run."""
-    learning_rate: float = 3e-3
+    learning_rate: float = 6e-3
+    """The highest: it falls on a line, to a fiftieth when the epochs are over."""
     warmup: int = 50
     """Steps over which the rate rises."""
     weight_decay: float = 0.01
-    batch: int = 32
+    batch: int = 48
     """Windows of a step."""
     evaluate_every: int = 4
     patience: int = 3
@@ -192,20 +193,27 @@ def _epochs(
     optimiser = torch.optim.AdamW(
         decoder.parameters(), lr=chosen.learning_rate, weight_decay=chosen.weight_decay, betas=(0.9, 0.98), fused=True
     )
-    rise = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / max(1, chosen.warmup)))
-    rng = np.random.default_rng(seed)
+    rng, step = np.random.default_rng(seed), 0
     for epoch in range(1, chosen.epochs + 1):
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(state)
             decoder.train()
-            for pieces in _batches(windows(histories, chosen.window, rng), chosen.batch, rng):
+            batches = list(_batches(windows(histories, chosen.window, rng), chosen.batch, rng))
+            for place, pieces in enumerate(batches):
+                done = (epoch - 1 + place / len(batches)) / chosen.epochs
+                optimiser.param_groups[0]["lr"] = _rate(chosen, step, done)
                 optimiser.zero_grad()
                 torch.autograd.backward(token_loss(decoder, table, pieces))
                 torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
                 optimiser.step()
-                rise.step()
+                step += 1
             state = torch.get_rng_state()
         yield epoch, decoder.eval()
+
+
+def _rate(chosen: SemanticSettings, step: int, done: float) -> float:
+    """Of a step, with a share `done` of all epochs behind it; how many steps an epoch has depends on its cuts."""
+    return chosen.learning_rate * min((step + 1) / max(1, chosen.warmup), 1 - 0.98 * done)
 
 
 def _batches(pieces: list[IntArray], size: int, rng: np.random.Generator) -> Iterator[list[IntArray]]:
