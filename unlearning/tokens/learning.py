@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -23,17 +24,51 @@ Batch = tuple[list[IntArray], list[Example]]
 
 @dataclass(frozen=True)
 class Terms:
-    """What an objective is made of, each a sum over the batch: −log p of retained tokens, log p of the concept's codes,
-    and −log p of items near to them, over K.
-    """
+    """What an objective is made of, each a sum over the batch; what it does not read is never worked out."""
 
-    retain: Tensor
-    forget: Tensor
-    coherence: Tensor
-    asked: Tensor
-    """log p of each concept item that was asked for."""
-    reference: Tensor
-    """The same by the model that forgot nothing."""
+    decoder: Decoder
+    base: Decoder
+    """The one that forgot nothing."""
+    ids: Ids
+    stored: Ids
+    """The ids before anything moved."""
+    batch: Batch
+    near: IntArray
+    """Items beside each example's, [examples, K]."""
+
+    @cached_property
+    def retain(self) -> Tensor:
+        """−log p of retained tokens."""
+        return -losses.retained_log_p(self.decoder, self.ids, self.batch[0]).sum()
+
+    @cached_property
+    def asked(self) -> Tensor:
+        """log p of each concept item that was asked for."""
+        return self._said[0]
+
+    @property
+    def forget(self) -> Tensor:
+        """log p of the concept's codes."""
+        return self.asked.sum()
+
+    @property
+    def coherence(self) -> Tensor:
+        """−log p of items near to them, over K."""
+        return -self._said[1].sum() / self.near.shape[1]
+
+    @cached_property
+    def reference(self) -> Tensor:
+        """What `asked` is by the model that forgot nothing."""
+        with torch.no_grad():
+            return losses.asked_log_p(self.base, self.stored, *self._examples, self.near[:, :1])[0]
+
+    @cached_property
+    def _said(self) -> tuple[Tensor, Tensor]:
+        return losses.asked_log_p(self.decoder, self.ids, *self._examples, self.near)
+
+    @property
+    def _examples(self) -> tuple[list[IntArray], list[int]]:
+        return [one.before for one in self.batch[1]], [one.target for one in self.batch[1]]
 
 
 Objective = Callable[[Terms, TokenSettings], Tensor]
@@ -140,15 +175,8 @@ class _Work:
         return replace(self._hard, soft=soft, shares=shares)
 
     def _terms(self, ids: Ids, batch: Batch) -> Terms:
-        pieces, examples = batch
-        places = [one.target for one in examples]
-        before = [one.before for one in examples]
-        near = losses.neighbours_of(self._near, places)
-        asked, beside = losses.asked_log_p(self.decoder, ids, before, places, near)
-        with torch.no_grad():
-            reference, _ = losses.asked_log_p(self._base, self._hard, before, places, near[:, :1])
-        retain = -losses.retained_log_p(self.decoder, ids, pieces).sum()
-        return Terms(retain, asked.sum(), -beside.sum() / near.shape[1], asked, reference)
+        near = losses.neighbours_of(self._near, [one.target for one in batch[1]])
+        return Terms(self.decoder, self._base, ids, self._hard, batch, near)
 
 
 def rebuilt(case: Case, decoder: Decoder, table: CodeTable) -> SemanticIds:
