@@ -183,6 +183,14 @@ def spoken(decoder: Decoder, table: CodeTable, states: Tensor, tokens: Tensor, l
     return torch.cat(losses)
 
 
+def rate(chosen: SemanticSettings, step: int, done: float) -> float:
+    """The learning rate of a step, from 0, with a share `done` of all epochs behind it.
+
+    A share, because how many steps an epoch has depends on its cuts.
+    """
+    return chosen.learning_rate * min((step + 1) / max(1, chosen.warmup), 1 - 0.98 * done)
+
+
 def _epochs(
     chosen: SemanticSettings, log: InteractionLog, table: CodeTable, seed: int
 ) -> Iterator[tuple[int, Decoder]]:
@@ -201,7 +209,7 @@ def _epochs(
             batches = list(_batches(windows(histories, chosen.window, rng), chosen.batch, rng))
             for place, pieces in enumerate(batches):
                 done = (epoch - 1 + place / len(batches)) / chosen.epochs
-                optimiser.param_groups[0]["lr"] = _rate(chosen, step, done)
+                optimiser.param_groups[0]["lr"] = rate(chosen, step, done)
                 optimiser.zero_grad()
                 torch.autograd.backward(token_loss(decoder, table, pieces))
                 torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
@@ -209,11 +217,6 @@ def _epochs(
                 step += 1
             state = torch.get_rng_state()
         yield epoch, decoder.eval()
-
-
-def _rate(chosen: SemanticSettings, step: int, done: float) -> float:
-    """Of a step, with a share `done` of all epochs behind it; how many steps an epoch has depends on its cuts."""
-    return chosen.learning_rate * min((step + 1) / max(1, chosen.warmup), 1 - 0.98 * done)
 
 
 def _batches(pieces: list[IntArray], size: int, rng: np.random.Generator) -> Iterator[list[IntArray]]:

@@ -110,6 +110,13 @@ def test_what_is_loaded_still_gives_the_stored_codes(made, tmp_path: Path):
     assert again.table.version == made.table.version
 
 
+def test_the_rate_rises_over_the_first_steps_and_falls_to_a_fiftieth():
+    settings = SemanticSettings(learning_rate=0.5, warmup=4)
+    assert training.rate(settings, 0, 0.0) == pytest.approx(0.125)
+    assert training.rate(settings, 9, 0.5) == pytest.approx(0.255)
+    assert training.rate(settings, 99, 1.0) == pytest.approx(0.01)
+
+
 def test_windows_hold_every_item_once_and_in_order():
     histories = [np.arange(23), np.arange(3), np.arange(5)]
     pieces = windows(histories, 5, np.random.default_rng(2))

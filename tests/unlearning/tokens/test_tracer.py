@@ -14,7 +14,7 @@ from recsys.semantic_ids.tokenizer import Tokenizer
 from recsys.semantic_ids.training import SemanticIdFitter, SemanticSettings, spoken
 from recsys.semantic_ids.trie import Trie
 from tests.recsys.toy import camps
-from unlearning.tokens import losses, methods
+from unlearning.tokens import learning, losses, methods
 from unlearning.tokens.case import Case, TokenSettings
 from unlearning.tokens.examples import Examples
 from unlearning.tokens.losses import Ids
@@ -167,6 +167,19 @@ def test_ascent_forgets_too_and_equal_seeds_give_equal_tensors(case):
     weights = [made.decoder.embed_tokens.weight for made in (one, again, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+def test_ascent_reads_neither_what_is_kept_nor_the_reference(case, monkeypatch):
+    def _unread(*given):
+        raise AssertionError("ascent does not read what is kept")
+
+    plain = methods.make("ga", FEW).forget(case, seed=3)
+    monkeypatch.setattr(losses, "retained_log_p", _unread)
+    monkeypatch.setattr(learning.Terms, "reference", property(_unread))
+    again = methods.make("ga", FEW).forget(case, seed=3)
+    assert torch.equal(plain.model.decoder.embed_tokens.weight, again.model.decoder.embed_tokens.weight)
+    with pytest.raises(AssertionError, match="ascent"):
+        methods.make("npo", FEW).forget(case, seed=3)
 
 
 def test_second_nearest_codes_are_the_nearest_but_one(case):
