@@ -102,6 +102,8 @@ def _certificate(path: Path) -> Mapping[str, Any] | None:
 
 def _chain(unit: Unit) -> tuple[str, bool]:
     try:
-        return f"verified: {ledger.verify(unit)} entries, every hash fits the one before", True
+        entries = ledger.verify(unit)
+        told = "1 entry" if entries == 1 else f"{entries} entries, every hash fits the one before"
+        return f"verified: {told}", True
     except ledger.LedgerError as error:
         return str(error), False
