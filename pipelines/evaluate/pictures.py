@@ -9,7 +9,10 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#555555", "#e69f00")
 """Of series in their order; told apart by the colour-blind too."""
 
 WIDTH, LEFT, RIGHT, TOP, LINE = 780, 200, 30, 64, 30
-"""In pixels: the picture, its margins, and the height of a label's line."""
+"""In pixels: the picture, its margins (the left one at least), and the height of a label's line."""
+
+LETTER = 6.6
+"""Of a label, in pixels on average."""
 
 TICKS = 5
 """About so many, at round figures."""
@@ -53,7 +56,8 @@ def svg(picture: Picture) -> str:
     known += list(picture.band or ())
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
     room = 0.05 * (high - low) or 0.05 * max(abs(high), 1e-3)
-    scale = _Scale(low - room, high + room)
+    longest = max((len(label) for label, _ in picture.lines), default=0)
+    scale = _Scale(low - room, high + room, max(LEFT, 20 + LETTER * longest))
     height = TOP + LINE * len(picture.lines) + 30
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
@@ -67,7 +71,7 @@ def svg(picture: Picture) -> str:
         y = TOP + LINE * place + LINE / 2
         if place:
             parts.append(_rule(TOP + LINE * place))
-        parts.append(f'<text x="{LEFT - 10}" y="{y + 4:.1f}" text-anchor="end">{escape(label)}</text>')
+        parts.append(f'<text x="{scale.left - 10:.0f}" y="{y + 4:.1f}" text-anchor="end">{escape(label)}</text>')
         parts += _dots(dots, picture.series, scale, y)
     return "\n".join([*parts, "</svg>"]) + "\n"
 
@@ -81,10 +85,12 @@ def _rule(y: int) -> str:
 class _Scale:
     low: float
     high: float
+    left: float = LEFT
+    """Pixels before the lowest value."""
 
     def x(self, value: float) -> float:
         """Pixels from the left."""
-        return LEFT + (WIDTH - LEFT - RIGHT) * (value - self.low) / (self.high - self.low)
+        return self.left + (WIDTH - self.left - RIGHT) * (value - self.low) / (self.high - self.low)
 
 
 def _legend(series: Sequence[str]) -> list[str]:

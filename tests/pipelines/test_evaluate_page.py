@@ -207,6 +207,14 @@ def test_a_dot_stands_where_its_value_is_and_names_are_escaped():
     assert {"a < b", "m & n"} <= {text.text for text in root.findall(".//{*}text")}
 
 
+def test_a_long_label_stands_inside_the_picture_and_before_its_dots():
+    long = "list by the backbone alone (one person)"
+    root = ElementTree.fromstring(svg(Picture("t", [(long, [Dot("s", 1.0)]), ("o", [Dot("s", 3.0)])])))
+    (end,) = (float(text.get("x")) for text in root.findall(".//{*}text") if text.text == long)
+    assert end - 6.2 * len(long) > 0
+    assert end < min(float(circle.get("cx")) for circle in root.findall(".//{*}circle")) < WIDTH - RIGHT
+
+
 def test_figures_that_are_none_are_left_out_of_a_picture():
     drawn = svg(Picture("t", [("m", [Dot("s", float("nan")), Dot("r", 1.0, float("nan"), 2.0)])]))
     root = ElementTree.fromstring(drawn)

@@ -24,7 +24,7 @@ class Gates:
     """Slots that concept items take in lists of ten, of what they took before: at most."""
     utility: float = 0.97
     """NDCG@10 of each person's last item, of what it was before: at least."""
-    people: int = 200
+    people: int = 1000
     """Who are asked, by lot."""
 
     def __post_init__(self) -> None:
