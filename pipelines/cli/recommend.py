@@ -125,7 +125,7 @@ def _some(
     made = make(served, {user: histories[user] for user in people})
     titles = {item.id: item for item in served.items}
     emit(
-        [{**_plain(one, titles, explain=explain), "without": served.forgotten.names(one.user)} for one in made],
+        [{**_plain(one, titles, explain=explain), **_forgotten(served, one.user)} for one in made],
         as_json=as_json,
         text=lambda: (
             "\n\n".join(_text(one, titles, len(histories[one.user]), explain=explain) for one in made)
@@ -134,9 +134,16 @@ def _some(
     )
 
 
+def _forgotten(served: Any, user: UserId) -> dict[str, list[str]]:
+    """What nothing is offered of, and what was forgotten where items can be offered all the same."""
+    return {"without": served.forgotten.names(user), "weakened": served.forgotten.weakened(user)}
+
+
 def _without(served: Any, people: Sequence[UserId]) -> str:
-    names = dict.fromkeys(name for user in people for name in served.forgotten.names(user))
-    return f"\n\nwithout what was forgotten: {', '.join(names)}" if names else ""
+    told = {"without": "without what was forgotten", "weakened": "forgotten by a model, and not hidden"}
+    found = [_forgotten(served, user) for user in people]
+    names = {key: dict.fromkeys(name for one in found for name in one[key]) for key in told}
+    return "".join(f"\n\n{told[key]}: {', '.join(own)}" for key, own in names.items() if own)
 
 
 def _plain(made: "Recommendation", titles: dict[Any, Item], *, explain: bool) -> dict[str, Any]:

@@ -73,8 +73,13 @@ class Forgotten:
         return [request for request in self.requests if request.user in (None, user)]
 
     def names(self, user: UserId) -> list[str]:
-        """The concepts that this person is served without."""
-        return [request.name for request in self.of(user)]
+        """The concepts that this person is served without: nothing of them is offered, or shown to a model."""
+        return [request.name for request in self.of(user) if request.hides]
+
+    def weakened(self, user: UserId) -> list[str]:
+        """The concepts whose items can still be offered, by a model that forgot them or under ids that moved."""
+        acting = (one for one in self.of(user) if one.state is ConceptState.UNLEARNED and not one.hides)
+        return [request.name for request in acting]
 
     def groups(self, people: Iterable[UserId]) -> dict[tuple[str, ...], list[int]]:
         """Places of people who share a set of adapters, by that set."""

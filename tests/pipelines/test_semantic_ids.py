@@ -106,6 +106,9 @@ def test_ids_move_are_served_learned_anew_by_an_erase_and_taken_back(generative,
     assert (told["request"]["state"], told["items"] > 0) == ("unlearned", True)
     assert told["ids"] != model.table.version
     assert offered(generative) != before
+    (one,) = generative.read("recommend", SOMEBODY)
+    assert (one["without"], one["weakened"]) == ([], ["Horror"])  # the layer hides nothing
+    assert generative.ok("recommend", SOMEBODY).out.endswith("forgotten by a model, and not hidden: Horror\n")
     assert live(generative)[0] == backbone  # the backbone itself was not written
     assert generative.read(*FORGET)["gates"] == []
     refused = generative("forget", "concept", "Horror", "--layer", "retrieval", "--yes")
@@ -146,6 +149,8 @@ def test_ids_that_fail_their_gates_are_not_served(generative):
     before = offered(generative)
     refused = generative(*FORGET)
     assert refused.status == 75
+    (one,) = generative.read("recommend", SOMEBODY)
+    assert (one["without"], one["weakened"]) == ([], [])  # nothing was forgotten yet, and nothing is claimed
     assert "exposure of the concept" in refused.err
     assert "NDCG@10" not in refused.err
     assert offered(generative) == before
