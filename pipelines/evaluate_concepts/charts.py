@@ -16,7 +16,7 @@ DASHES = ("", "6 3", "2 3")
 TICKS = 4
 """Steps of an axis."""
 
-_LABEL, _TRIES = 11, 12
+_LABEL, _TRIES = 11, 20
 """Height of a label, and how many heights above and below are tried for it."""
 
 
@@ -164,13 +164,13 @@ def _drawn(series: Series, place: int, plane: _Plane, taken: list[tuple[float, f
 
 
 def _free(x: float, y: float, wide: float, taken: list[tuple[float, float, float]]) -> float:
-    """The height nearest to y at which a label covers none of those that are `taken`, to which it is added.
+    """The height nearest to y, inside the axes, at which a label covers none of those that are `taken`; it is added.
 
     >>> taken = []
-    >>> [_free(0, 50, 40, taken), _free(10, 52, 40, taken), _free(90, 52, 40, taken)]
-    [50, 63, 52]
+    >>> [_free(0, 150, 40, taken), _free(10, 152, 40, taken), _free(90, 152, 40, taken)]
+    [150, 163, 152]
     """
-    tries = (y + step * _LABEL * side for step in range(_TRIES) for side in (1, -1))
+    tries = (up for n in range(_TRIES) for up in (y + n * _LABEL, y - n * _LABEL) if TOP + 8 <= up <= HEIGHT - BOTTOM)
     clear = (
         up for up in tries if all(abs(up - own) >= _LABEL or x + wide < left or right < x for left, right, own in taken)
     )
