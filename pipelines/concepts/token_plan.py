@@ -13,6 +13,11 @@ from unlearning.tokens.methods import METHODS, TRACER
 
 T = TypeVar("T")
 
+RETAINED = 24
+"""Windows of retained items a step, twice those of the comparison: a recommender that serves has learned the rows by
+which its gates judge it, and with fewer windows it unlearns them (docs/experiments.md).
+"""
+
 KEEPS_IDS = ("trie-removal", "suppression")
 """Methods that leave nothing to register."""
 
@@ -22,7 +27,7 @@ class TokenPlan:
     """Method and settings of a move, and the thresholds that it must keep to be served."""
 
     method: str = TRACER
-    settings: TokenSettings = field(default_factory=TokenSettings)
+    settings: TokenSettings = field(default_factory=lambda: TokenSettings(retained=RETAINED))
     gates: Gates = field(default_factory=Gates)
 
     def __post_init__(self) -> None:
@@ -38,7 +43,8 @@ def load_token_plan(root: Path, *, method: str | None = None) -> TokenPlan:
     """
     where = f"{root / 'lethe.toml'}: tokens"
     stored = stored_settings(root).get("tokens", {})
-    settings = _checked(TokenSettings, _table(stored, where).get("settings", {}), f"{where}.settings")
+    own = _table(_table(stored, where).get("settings", {}), f"{where}.settings")
+    settings = _checked(TokenSettings, {"retained": RETAINED, **own}, f"{where}.settings")
     gates = _checked(Gates, stored.get("gates", {}), f"{where}.gates")
     given = {} if method is None else {"method": method}
     return filled(TokenPlan, {**stored, "settings": settings, "gates": gates, **given}, where)

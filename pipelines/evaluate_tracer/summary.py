@@ -31,7 +31,7 @@ def summarise(lab: Lab, grid: Grid, outcome: Outcome) -> dict[str, Any]:
     popular = served(PopularityFitter().fit(rows.log), rows.questions, 10).means()
     return {
         "rows": rows.id,
-        "people": len(rows.questions.people),
+        "people": min(grid.people, len(rows.questions.people)),
         "items": len(rows.items),
         "interactions": len(rows.log),
         "quick": grid.quick,
