@@ -1,6 +1,6 @@
 """How ids are moved in this root: the table `[tokens]` of lethe.toml, its method, settings and gates."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,9 +13,9 @@ from unlearning.tokens.methods import METHODS, TRACER
 
 T = TypeVar("T")
 
-RETAINED = 24
-"""Windows of retained items a step, twice those of the comparison: a recommender that serves has learned the rows by
-which its gates judge it, and with fewer windows it unlearns them (docs/experiments.md).
+SERVED = TokenSettings(steps=90, retained=24)
+"""Fewer steps and twice the windows of the comparison: a recommender that serves has learned the rows by which its
+gates judge it, and with more forgetting, or less that is retained, it unlearns them (docs/experiments.md).
 """
 
 KEEPS_IDS = ("trie-removal", "suppression")
@@ -27,7 +27,7 @@ class TokenPlan:
     """Method and settings of a move, and the thresholds that it must keep to be served."""
 
     method: str = TRACER
-    settings: TokenSettings = field(default_factory=lambda: TokenSettings(retained=RETAINED))
+    settings: TokenSettings = SERVED
     gates: Gates = field(default_factory=Gates)
 
     def __post_init__(self) -> None:
@@ -44,7 +44,7 @@ def load_token_plan(root: Path, *, method: str | None = None) -> TokenPlan:
     where = f"{root / 'lethe.toml'}: tokens"
     stored = stored_settings(root).get("tokens", {})
     own = _table(_table(stored, where).get("settings", {}), f"{where}.settings")
-    settings = _checked(TokenSettings, {"retained": RETAINED, **own}, f"{where}.settings")
+    settings = _checked(TokenSettings, {**asdict(SERVED), **own}, f"{where}.settings")
     gates = _checked(Gates, stored.get("gates", {}), f"{where}.gates")
     given = {} if method is None else {"method": method}
     return filled(TokenPlan, {**stored, "settings": settings, "gates": gates, **given}, where)
