@@ -39,7 +39,8 @@ class Terms:
     @cached_property
     def retain(self) -> Tensor:
         """−log p of retained tokens."""
-        return -losses.retained_log_p(self.decoder, self.ids, self.batch[0]).sum()
+        lost: Tensor = -losses.retained_log_p(self.decoder, self.ids, self.batch[0]).sum()
+        return lost
 
     @cached_property
     def asked(self) -> Tensor:
