@@ -39,8 +39,7 @@ class Terms:
     @cached_property
     def retain(self) -> Tensor:
         """−log p of retained tokens."""
-        lost: Tensor = -losses.retained_log_p(self.decoder, self.ids, self.batch[0]).sum()
-        return lost
+        return -losses.retained_log_p(self.decoder, self.ids, self.batch[0]).sum()
 
     @cached_property
     def asked(self) -> Tensor:
@@ -55,7 +54,8 @@ class Terms:
     @property
     def coherence(self) -> Tensor:
         """−log p of items near to them, over K."""
-        return -self._said[1].sum() / self.near.shape[1]
+        beside: Tensor = -self._said[1].sum() / self.near.shape[1]
+        return beside
 
     @cached_property
     def reference(self) -> Tensor:
