@@ -25,8 +25,7 @@ from benchmarks.recbole_sasrec import PREFIXES, SETTINGS, WINDOWS, Asked, Budget
 from benchmarks.tracer import vectors
 from db import files
 from pipelines.evaluate.keep import FolderKeeper
-from pipelines.evaluate_tracer.data import last_out
-from recsys.heldout import HeldOut, served
+from recsys.heldout import HeldOut, last_out, served
 from recsys.popularity import PopularityFitter
 from recsys.semantic_ids.training import SEMANTIC_SETTINGS, SemanticIdFitter
 from recsys.splits import SplitRecipe

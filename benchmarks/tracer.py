@@ -26,11 +26,12 @@ from pipelines.cli.output import plain, progress, say
 from pipelines.evaluate.keep import FolderKeeper, Keeper
 from pipelines.evaluate.page import About
 from pipelines.evaluate.run import machine
-from pipelines.evaluate_tracer.data import Rows, digest, last_out
+from pipelines.evaluate_tracer.data import Rows, digest
 from pipelines.evaluate_tracer.page import write
 from pipelines.evaluate_tracer.run import Grid, Lab, quick, run
 from pipelines.evaluate_tracer.summary import summarise
 from recsys.candidates import FloatArray
+from recsys.heldout import last_out
 from recsys.splits import SplitRecipe
 from retrieval.text import centred
 

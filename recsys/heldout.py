@@ -62,6 +62,33 @@ def held_out(log: InteractionLog, target: Split) -> HeldOut:
     )
 
 
+def last_out(log: InteractionLog) -> tuple[InteractionLog, HeldOut]:
+    """The log without each person's last row, and that row as the question. Raises LetheError where nobody has two.
+
+    An item met before, too, is no question: the row stays held out, and the person is not asked.
+    """
+    order = np.argsort(log.user, kind="stable")
+    bounds = np.searchsorted(log.user[order], np.arange(len(log.users) + 1))
+    kept = np.ones(len(log), dtype=np.bool_)
+    people: list[int] = []
+    histories: list[IntArray] = []
+    relevant: list[IntArray] = []
+    for person, (first, end) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
+        rows = order[first:end]
+        if len(rows) < 2:
+            continue
+        kept[rows[-1]] = False
+        history, last = log.item[rows[:-1]], log.item[rows[-1:]]
+        if last[0] not in history:
+            people.append(person)
+            histories.append(history)
+            relevant.append(last)
+    if not people:
+        raise LetheError("nobody has two items: there is no last one to ask for; ingest more interactions")
+    excluded = [np.unique(history) for history in histories]
+    return log.take(kept), HeldOut(np.array(people, dtype=np.int64), histories, excluded, relevant)
+
+
 def served(backbone: Backbone, questions: HeldOut, k: int) -> PerPerson:
     """Metrics of the served path: lists from `backbone.candidates`, full ranking, every person with a history."""
     if not questions.warm.all():

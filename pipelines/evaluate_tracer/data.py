@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from db.errors import LetheError
 from db.log import InteractionLog
 from db.records import Item
 from db.store import Store
@@ -13,8 +12,8 @@ from pipelines.generations import checked_folder
 from pipelines.training.job import Progress
 from pipelines.training.read import read as read_rows
 from pipelines.training.read import text_index
-from recsys.candidates import FloatArray, IntArray
-from recsys.heldout import HeldOut
+from recsys.candidates import FloatArray
+from recsys.heldout import HeldOut, last_out
 from retrieval.text import TextIndex
 
 
@@ -43,33 +42,6 @@ def visible(store: Store) -> Rows:
     log, questions = last_out(data.log)
     nothing = np.zeros((len(data.items), 0), dtype=np.float32)
     return Rows(data.epoch, digest(log, questions), tuple(data.items), nothing, log, questions)
-
-
-def last_out(log: InteractionLog) -> tuple[InteractionLog, HeldOut]:
-    """The log without each person's last row, and that row as the question. Raises LetheError where nobody has two.
-
-    An item met before, too, is no question: the row stays held out, and the person is not asked.
-    """
-    order = np.argsort(log.user, kind="stable")
-    bounds = np.searchsorted(log.user[order], np.arange(len(log.users) + 1))
-    kept = np.ones(len(log), dtype=np.bool_)
-    people: list[int] = []
-    histories: list[IntArray] = []
-    relevant: list[IntArray] = []
-    for person, (first, end) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
-        rows = order[first:end]
-        if len(rows) < 2:
-            continue
-        kept[rows[-1]] = False
-        history, last = log.item[rows[:-1]], log.item[rows[-1:]]
-        if last[0] not in history:
-            people.append(person)
-            histories.append(history)
-            relevant.append(last)
-    if not people:
-        raise LetheError("nobody has two items: there is no last one to ask for; ingest more interactions")
-    excluded = [np.unique(history) for history in histories]
-    return log.take(kept), HeldOut(np.array(people, dtype=np.int64), histories, excluded, relevant)
 
 
 def digest(log: InteractionLog, questions: HeldOut) -> str:

@@ -17,10 +17,11 @@ from pipelines.evaluate.page import About
 from pipelines.evaluate.run import machine
 from pipelines.evaluate_tracer import measure, page
 from pipelines.evaluate_tracer.cells import Kept
-from pipelines.evaluate_tracer.data import Rows, digest, last_out
+from pipelines.evaluate_tracer.data import Rows, digest
 from pipelines.evaluate_tracer.run import Grid, Lab, quick, run
 from pipelines.evaluate_tracer.spec import BASE, ORACLE, Spec
 from pipelines.evaluate_tracer.summary import of_cells, summarise
+from recsys.heldout import last_out
 from recsys.semantic_ids.codes import numbered
 from tests.pipelines.commands import SOMEBODY, forgotten
 from tests.recsys.toy import camps, log_of

@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from db import artifacts, concepts
-from db.records import Scope
+from db.log import SPLITS
+from db.records import Scope, Split
+from pipelines import models
 from pipelines.concepts import tokens
+from recsys.heldout import held_out
 from recsys.semantic_ids import training
 from recsys.semantic_ids.backbone import SemanticIds
 from recsys.semantic_ids.decoder import Shape
@@ -25,6 +28,7 @@ from tests.pipelines.commands import (
     history,
     ingest_words,
 )
+from tests.recsys.toy import camps
 
 FEW = replace(
     training.SEMANTIC_SETTINGS, width=6, digits=30, shape=Shape(16, 1, 2, 1, 24), window=8, epochs=4, evaluate_every=2
@@ -67,6 +71,27 @@ def test_it_is_trained_and_served(generative):
     items = {entry["item"] for entry in offered["recommendations"]}
     assert len(items) == 10
     assert not items & seen
+
+
+def test_what_comes_next_chooses_its_epochs_and_no_validation_row(monkeypatch):
+    log, seen = camps(20, 12), []
+    split = np.array([SPLITS.index(part) for part in (Split.TRAIN, Split.TRAIN, Split.VALID)], dtype=np.uint8)
+    log = replace(log, split=np.resize(split, len(log)))
+    monkeypatch.setattr(training, "SEMANTIC_SETTINGS", FEW)
+    fit = training.SemanticIdFitter.fit
+    monkeypatch.setattr(
+        training.SemanticIdFitter, "fit", lambda *given, **named: seen.append((given[1], named)) or fit(*given, **named)
+    )
+    texts = np.random.default_rng(0).normal(size=(12, 6)).astype(np.float32)
+    _, frozen = models.choose(
+        "semantic-ids", log, held_out(log, Split.VALID), seed=0, progress=lambda done, total: None, texts=lambda: texts
+    )
+    ((earlier, named),) = seen
+    last = [history[-1] for history in log.only(Split.TRAIN).histories()]
+    asked = named["validation"]
+    assert [items.tolist() for items in asked.relevant] == [[last[person]] for person in asked.people]
+    assert len(earlier) == int((log.split == SPLITS.index(Split.TRAIN)).sum()) - len(last)
+    assert frozen["epochs"] in [epoch for epoch, _ in frozen["curve"]]
 
 
 def moved(lethe):

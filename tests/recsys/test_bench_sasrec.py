@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.recbole_default import configured, elsewhere
 from benchmarks.recbole_sasrec import PREFIXES, WINDOWS, Asked, Budget, _everywhere, _prepared, _Windows, run
-from pipelines.evaluate_tracer.data import last_out
+from recsys.heldout import last_out
 from tests.recsys.toy import camps
 
 pytestmark = pytest.mark.filterwarnings("ignore::Warning")

@@ -23,17 +23,21 @@ class Gates:
     exposure: float = 0.5
     """Slots that concept items take in lists of ten, of what they took before: at most."""
     utility: float = 0.97
-    """NDCG@10 of each person's last item, of what it was before: at least."""
+    """NDCG@10 of people's last items, of what it was before: at least."""
     people: int = 1000
     """Who are asked, by lot."""
+    positions: int = 10
+    """Last items of each history that are asked for, each after what came before it: one alone tells .03 from nothing
+    no better than a coin (docs/experiments.md)."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.exposure < inf:
             raise LetheError(f"exposure is {self.exposure}: give 0 or a number above it")
         if not 0 <= self.utility <= 1:
             raise LetheError(f"utility is {self.utility}: give a share from 0 to 1")
-        if self.people < 1:
-            raise LetheError(f"people is {self.people}: give 1 or more")
+        for name in ("people", "positions"):
+            if getattr(self, name) < 1:
+                raise LetheError(f"{name} is {getattr(self, name)}: give 1 or more")
 
 
 def judged(case: Case, made: SemanticIds, gates: Gates, *, seed: int) -> tuple[Verdict, ...]:
@@ -44,7 +48,8 @@ def judged(case: Case, made: SemanticIds, gates: Gates, *, seed: int) -> tuple[V
     order = np.random.default_rng(seed).permutation(len(histories))[: gates.people].tolist()
     asked = [histories[place] for place in order]
     before, after = exposure(case.model, asked, case.concept), exposure(made, asked, case.concept)
-    kept, was = (utility(model, asked, case.concept) for model in (made, case.model))
+    questions = last_items(asked, case.concept, gates.positions)
+    kept, was = (utility(model, questions) for model in (made, case.model))
     lost = 1 - kept / was if was > 0 else 0.0
     return (
         Verdict(
@@ -53,7 +58,7 @@ def judged(case: Case, made: SemanticIds, gates: Gates, *, seed: int) -> tuple[V
         ),
         Verdict(
             "NDCG@10 lost elsewhere", lost, 1 - gates.utility, control=1.0, control_found=was > 0,
-            detail=f"each person's last item, where it is no item of the concept; {was:.4f} before",
+            detail=f"{len(questions)} last items of people that are no items of the concept; {was:.4f} before",
         ),
     )  # fmt: skip
 
@@ -67,9 +72,21 @@ def exposure(
     return float(np.isin(rows, concept).mean()) if len(rows) else 0.0
 
 
-def utility(model: SemanticIds, histories: Sequence[IntArray], concept: IntArray) -> float:
-    """Mean NDCG@10 of the last item of each history after the rest of it, where that is no item of the concept."""
-    asked = [history for history in histories if not np.isin(history[-1], concept)]
+def last_items(histories: Sequence[IntArray], concept: IntArray, positions: int) -> list[IntArray]:
+    """Each history up to each of its last items, that item at the end; none of the concept, none that nothing precedes.
+
+    >>> asked = last_items([np.array([5, 6, 7]), np.array([8])], np.array([6]), 2)
+    >>> [one.tolist() for one in asked]
+    [[5, 6, 7]]
+    """
+    ends = (
+        (history, end) for history in histories for end in range(max(2, len(history) - positions + 1), len(history) + 1)
+    )
+    return [history[:end] for history, end in ends if not np.isin(history[end - 1], concept)]
+
+
+def utility(model: SemanticIds, asked: Sequence[IntArray]) -> float:
+    """Mean NDCG@10 of the last item of each history after the rest of it."""
     if not asked:
         return 0.0
     before = [history[:-1] for history in asked]

@@ -17,6 +17,7 @@ from tests.recsys.toy import camps
 from unlearning.tokens import learning, losses, methods
 from unlearning.tokens.case import Case, TokenSettings
 from unlearning.tokens.examples import Examples
+from unlearning.tokens.gates import Gates, judged, last_items
 from unlearning.tokens.losses import Ids
 from unlearning.tokens.offsets import Offsets, committed, popular_codes
 from unlearning.tokens.oracle import oracle
@@ -222,3 +223,17 @@ def test_unknown_methods_and_rising_temperatures_are_refused():
 def test_the_temperature_falls_to_its_end():
     settings = TokenSettings(steps=3, first_temperature=0.08, temperature=0.005)
     assert [settings.cooled(step) for step in range(3)] == pytest.approx([0.08, 0.02, 0.005])
+
+
+def test_gates_ask_several_items_of_everybody_and_pass_what_forgot_by_leaving_the_rest(case):
+    gates = Gates(people=USERS, positions=3)
+    asked = last_items(case.histories(), case.concept, 3)
+    assert all(len(one) > 1 and one[-1] not in case.concept for one in asked)
+    assert len(asked) == sum(int((~np.isin(h[1:][-3:], case.concept)).sum()) for h in case.histories())
+    same = judged(case, case.model, gates, seed=0)
+    exposed, lost = same
+    assert (exposed.value, lost.value) == (exposed.control, 0.0)
+    assert [verdict.passed for verdict in same] == [False, True]
+    assert lost.detail.startswith(f"{len(asked)} last items")
+    broken = SemanticIdFitter(replace(SETTINGS, epochs=1)).fit(case.log, case.vectors, seed=2).backbone
+    assert not judged(case, broken, gates, seed=0)[1].passed
