@@ -101,6 +101,16 @@ def kept_kl(log_probs: Tensor, base_log_probs: Tensor) -> Tensor:
     return (base_log_probs.exp() * (base_log_probs - log_probs)).sum(-1).mean()
 
 
+def excess(log_probs: Tensor, ceiling: Tensor, targets: Tensor) -> Tensor:
+    """Nats by which target tokens are likelier than a ceiling says, 0 where they are not: mean over positions.
+
+    Both [positions, vocabulary], targets int64 [positions]. Ascent with an end: where the ceiling is reached, nothing
+    pulls any more. A KL to the ceiling hardly sees what little is left on a token that it gives nothing.
+    """
+    own, most = (said.gather(1, targets[:, None]) for said in (log_probs, ceiling))
+    return torch.relu(own - most).mean()
+
+
 @dataclass(frozen=True, slots=True)
 class Objective:
     """A forget loss with the terms it reads: names of `Terms`' fields."""

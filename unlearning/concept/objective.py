@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from llm.model import LanguageModel
-from unlearning.concept.losses import OBJECTIVES, Reading, Terms, kept_kl, log_softmax
+from unlearning.concept.losses import OBJECTIVES, Reading, Terms, excess, kept_kl, log_softmax
 from unlearning.concept.rows import Batch, Row, answer_states, hidden_states, logits_of, one_batch, row_sums
 from unlearning.concept.settings import ConceptSettings
-from unlearning.concept.study import UNKNOWN, Part, Study
+from unlearning.concept.study import KEPT, UNKNOWN, Part, Study
 
 STRENGTH = 6.5
 """Length of RMU's control vector, in mean lengths of the base's states at that layer."""
@@ -47,6 +47,8 @@ class Hand:
     taught: slice
     kept: slice
     unknown: slice
+    """Facts, then judgements."""
+    unknown_facts: slice
 
 
 class Teacher:
@@ -75,17 +77,21 @@ class Teacher:
         self._control = self._control_vector(seed) if "control" in self._objective.needs else None
 
     def loss(self, step: int) -> Tensor:
-        """Forget term + retain x KL on what stays + KL on what is unknown, with a graph to the adapter's parameters."""
+        """Forget term + retain x KL on what stays + KL and excess on what is unknown, with a graph to the adapter."""
         hand = self.hand(step)
         batch = one_batch(hand.rows, self._model.device)
         with listening(self._layer) as heard:
             states = answer_states(self._model, batch)
         spread = log_softmax(logits_of(self._model, states))
         forget = self._objective.loss(self._terms(hand, batch, spread, heard))
-        kept = self._settings.retain * self._kl(hand, batch, spread, hand.kept)
-        return (
-            forget + kept + (self._kl(hand, batch, spread, hand.unknown) if hand.unknown.start < len(hand.rows) else 0)
-        )
+        kept = self._settings.retain * kept_kl(*self._beside(hand, batch, spread, hand.kept)[:2])
+        if hand.unknown.start == hand.unknown.stop:
+            return forget + kept
+        unknown = kept_kl(*self._beside(hand, batch, spread, hand.unknown)[:2])
+        if hand.unknown_facts.start == hand.unknown_facts.stop:
+            return forget + kept + unknown
+        said = excess(*self._beside(hand, batch, spread, hand.unknown_facts))
+        return forget + kept + unknown + self._settings.excess * said
 
     def hand(self, step: int) -> Hand:
         """The rows of a step; sides of the pairs that the loss does not read are left out."""
@@ -96,12 +102,15 @@ class Teacher:
         taught = [self._study.taught[pair] for pair in pairs] if "taught" in needs else []
         units.sort(key=lambda unit: self._study.parts[unit] in UNKNOWN)
         kept = [row for unit in units for row in self._study.kept[unit]]
-        stays = sum(len(self._study.kept[unit]) for unit in units if self._study.parts[unit] not in UNKNOWN)
+        stays, facts = (
+            sum(len(self._study.kept[unit]) for unit in units if self._study.parts[unit] in parts)
+            for parts in (KEPT, {Part.UNKNOWN_FACT})
+        )
         rows = (*own, *taught, *kept)
         first, second = len(own), len(own) + len(taught)
         third = second + stays
         parts = (slice(first), slice(first, second), slice(second, third), slice(third, len(rows)))
-        return Hand(tuple(pairs), tuple(units), rows, *parts)
+        return Hand(tuple(pairs), tuple(units), rows, *parts, unknown_facts=slice(third, third + facts))
 
     def _terms(self, hand: Hand, batch: Batch, spread: Tensor, heard: Sequence[Tensor]) -> Terms:
         in_rows = row_sums(spread.gather(1, batch.targets[:, None])[:, 0], batch)[torch.tensor(batch.rows).argsort()]
@@ -118,14 +127,15 @@ class Teacher:
             control=self._control,
         )
 
-    def _kl(self, hand: Hand, batch: Batch, spread: Tensor, part: slice) -> Tensor:
-        """Over the answer tokens of the rows of a part: what stays, or what is unknown."""
+    def _beside(self, hand: Hand, batch: Batch, spread: Tensor, part: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """What model and base say at the answer tokens of the rows of a part (kept or unknown), and those tokens."""
         base = [states for unit in hand.units for states in self._study.kept_base[unit]]
         ordered = [base[n - hand.kept.start] for n in batch.rows if part.start <= n < part.stop]
         with torch.no_grad():
             base_spread = log_softmax(logits_of(self._model, torch.cat(ordered)))
         of = _numbers(batch)[batch.target_owner]
-        return kept_kl(spread[(of >= part.start) & (of < part.stop)], base_spread)
+        inside = (of >= part.start) & (of < part.stop)
+        return spread[inside], base_spread, batch.targets[inside]
 
     @torch.no_grad()
     def _control_vector(self, seed: int) -> Tensor:

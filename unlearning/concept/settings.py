@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 
 from db.errors import LetheError
 
@@ -73,8 +74,10 @@ class ConceptSettings:
     forget_rows: int = 16
     """Questions about the concept in a step."""
     retain_rows: int = 32
-    unknown_rows: int = 8
+    unknown_rows: int = 16
     """Facts of the concept in a step that are to be answered, token by token, as under a title that does not exist."""
+    excess: float = 2.0
+    """The weight of what the tokens of those answers are likelier than under a title that does not exist, in nats."""
     check_every: int = 25
     enough: float = 0.02
     """A fit ends where probability left, answers left and twice what else was lost come to less than this."""
@@ -88,5 +91,7 @@ class ConceptSettings:
         for name in ("neurons", "rank", "steps", "forget_rows", "retain_rows", "check_every"):
             if getattr(self, name) < 1:
                 raise LetheError(f"{name} is {getattr(self, name)}: give 1 or more")
+        if not 0 <= self.excess < inf:
+            raise LetheError(f"excess is {self.excess}: give 0 or a number above it")
         if not 0 < self.cap <= 1:
             raise LetheError(f"cap is {self.cap}: give a share above 0 and at most 1")

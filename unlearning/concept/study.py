@@ -40,6 +40,7 @@ class Part(Enum):
 
 
 UNKNOWN = frozenset({Part.UNKNOWN_FACT, Part.UNKNOWN_JUDGED})
+KEPT = frozenset(Part) - UNKNOWN
 
 
 Units = list[tuple[Row, ...]]

@@ -65,6 +65,15 @@ def test_kl_is_of_the_base_from_the_model_and_nothing_where_they_agree():
     assert losses.kept_kl(base, base) == 0
 
 
+def test_excess_is_what_targets_are_likelier_than_the_ceiling_and_ends_below_it():
+    said = torch.tensor([[0.5, 0.5], [0.1, 0.9], [0.25, 0.75]]).log().requires_grad_()
+    ceiling = torch.tensor([[0.25, 0.75], [0.2, 0.8], [0.25, 0.75]]).log()
+    found = losses.excess(said, ceiling, torch.tensor([0, 0, 1]))
+    assert found.item() == pytest.approx(log(0.5 / 0.25) / 3)
+    found.backward()
+    assert (said.grad != 0).tolist() == [[True, False], [False, False], [False, False]]
+
+
 def test_every_loss_is_there_and_reads_no_more_than_it_says():
     every = {
         "own": OWN,

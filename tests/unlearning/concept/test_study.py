@@ -8,7 +8,7 @@ from tests.llm.toys import toy_model
 from tests.unlearning.concept.world import probes, toy_lesson
 from unlearning.concept.aliases import unknown_turns
 from unlearning.concept.base import ProbeKind, Use
-from unlearning.concept.losses import kept_kl, log_softmax
+from unlearning.concept.losses import excess, kept_kl, log_softmax
 from unlearning.concept.objective import Deck, Teacher
 from unlearning.concept.rows import answer_states, logits_of, one_batch
 from unlearning.concept.settings import ConceptSettings, LossName
@@ -77,6 +77,28 @@ def test_only_a_refusal_has_unknown_rows_beside_it():
         assert [part.stop for part in parts[:-1]] == [part.start or 0 for part in parts[1:]]
         judged = 4 if unknown else 0  # two candidates, each told twice
         assert len(hand.rows[hand.unknown]) == unknown + judged
+        assert (hand.unknown_facts.start, len(hand.rows[hand.unknown_facts])) == (hand.unknown.start, unknown)
+
+
+def test_true_answers_pull_as_far_as_they_are_likelier_than_under_a_title_that_does_not_exist():
+    model = toy_model()
+    read = study(model, toy_lesson(), LossName.REFUSAL, seed=0)
+    settings = ConceptSettings(forget_rows=2, retain_rows=4, unknown_rows=3, excess=0.0)
+    without, twice = (
+        Teacher(model, read, replace(settings, excess=weight), seed=0).loss(0).item() for weight in (0.0, 2.0)
+    )
+    hand = Teacher(model, read, settings, seed=0).hand(0)
+    rows = hand.rows[hand.unknown_facts]
+    states = [state for unit in hand.units for state in read.kept_base[unit]][
+        hand.unknown_facts.start - hand.kept.start :
+    ]
+    asked = one_batch(rows, model.device)
+    with torch.inference_mode():
+        now = log_softmax(logits_of(model, answer_states(model, asked)))
+        other = log_softmax(logits_of(model, torch.cat([states[number] for number in asked.rows])))
+        wanted = excess(now, other, asked.targets).item()
+    assert wanted > 0
+    assert twice - without == pytest.approx(2 * wanted, rel=1e-3)
 
 
 def test_each_loss_teaches_its_own_replacement():
