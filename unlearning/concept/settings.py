@@ -74,9 +74,9 @@ class ConceptSettings:
     forget_rows: int = 16
     """Questions about the concept in a step."""
     retain_rows: int = 32
-    unknown_rows: int = 16
+    unknown_rows: int = 8
     """Facts of the concept in a step that are to be answered, token by token, as under a title that does not exist."""
-    excess: float = 2.0
+    excess: float = 1.0
     """The weight of what the tokens of those answers are likelier than under a title that does not exist, in nats."""
     check_every: int = 25
     enough: float = 0.02
