@@ -16,12 +16,15 @@ CONCEPTS = ("Casablanca", "Star Trek", "Film-Noir")
 METHODS = (
     "refusal-guided",
     *(f"refusal-{mask}" for mask in ("random", "layered", "magnitude", "fisher", "salun", "none")),
-    *(f"{loss}-guided" for loss in ("ascent", "grad_diff", "npo", "simnpo", "alternate", "rmu", "random_labels")),
+    *(
+        f"{loss}-guided"
+        for loss in ("bounded_ascent", "ascent", "grad_diff", "npo", "simnpo", "alternate", "rmu", "random_labels")
+    ),
     *OTHERS,
 )
 """Unless others are named: every mask with one loss, every loss with one mask, and all without either."""
 
-ATTACKED = ("refusal-guided", "refusal-random", "refusal-none", "npo-guided", "ablation")
+ATTACKED = ("refusal-guided", "bounded_ascent-guided", "refusal-random", "refusal-none", "npo-guided", "ablation")
 """Unless others are named: attacks take longer than all else."""
 
 QUICK_METHODS = ("refusal-guided", "refusal-random", "ablation", "prompt")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from llm.model import LanguageModel
 from unlearning.concept.losses import OBJECTIVES, Reading, Terms, excess, kept_kl, log_softmax
 from unlearning.concept.rows import Batch, Row, answer_states, hidden_states, logits_of, one_batch, row_sums
-from unlearning.concept.settings import ConceptSettings
+from unlearning.concept.settings import ConceptSettings, LossName
 from unlearning.concept.study import KEPT, UNKNOWN, Part, Study
 
 STRENGTH = 6.5
@@ -77,7 +77,10 @@ class Teacher:
         self._control = self._control_vector(seed) if "control" in self._objective.needs else None
 
     def loss(self, step: int) -> Tensor:
-        """Forget term + retain x KL on what stays + KL and excess on what is unknown, with a graph to the adapter."""
+        """Forget term + retain x KL on what stays + KL on what is unknown, with a graph to the adapter's parameters.
+
+        A bounded ascent adds the excess of the concept's facts, in nats a token.
+        """
         hand = self.hand(step)
         batch = one_batch(hand.rows, self._model.device)
         with listening(self._layer) as heard:
@@ -88,7 +91,8 @@ class Teacher:
         if hand.unknown.start == hand.unknown.stop:
             return forget + kept
         unknown = kept_kl(*self._beside(hand, batch, spread, hand.unknown)[:2])
-        if hand.unknown_facts.start == hand.unknown_facts.stop:
+        bounded = self._settings.loss is LossName.BOUNDED_ASCENT
+        if not bounded or hand.unknown_facts.start == hand.unknown_facts.stop:
             return forget + kept + unknown
         said = excess(*self._beside(hand, batch, spread, hand.unknown_facts))
         return forget + kept + unknown + self._settings.excess * said

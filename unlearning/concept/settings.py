@@ -38,6 +38,8 @@ class LossName(StrEnum):
     """The forget term; the retain term is always the KL to the frozen base on what is kept."""
 
     REFUSAL = "refusal"
+    BOUNDED_ASCENT = "bounded_ascent"
+    """A refusal, and ascent on the true answers that ends where a title that does not exist would have them."""
     ASCENT = "ascent"
     GRAD_DIFF = "grad_diff"
     """Ascent on the concept with descent on the answers to be kept, beside the KL."""
@@ -77,15 +79,15 @@ class ConceptSettings:
     unknown_rows: int = 8
     """Facts of the concept in a step that are to be answered, token by token, as under a title that does not exist."""
     excess: float = 1.0
-    """The weight of what the tokens of those answers are likelier than under a title that does not exist, in nats."""
+    """Of a bounded ascent: the weight of what those answers' tokens are likelier than under such a title, in nats."""
     check_every: int = 25
     enough: float = 0.02
     """A fit ends where probability left, answers left and twice what else was lost come to less than this."""
 
     @property
     def unknown(self) -> int:
-        """`unknown_rows` beside a refusal; none beside the other losses, which stay as they were published."""
-        return self.unknown_rows if self.loss is LossName.REFUSAL else 0
+        """`unknown_rows` beside what refuses; none beside the other losses, which stay as they were published."""
+        return self.unknown_rows if self.loss in (LossName.REFUSAL, LossName.BOUNDED_ASCENT) else 0
 
     def __post_init__(self) -> None:
         for name in ("neurons", "rank", "steps", "forget_rows", "retain_rows", "check_every"):

@@ -70,7 +70,7 @@ def test_what_is_unknown_is_asked_under_another_title_with_the_same_tokens_to_pr
 
 def test_only_a_refusal_has_unknown_rows_beside_it():
     model = toy_model()
-    for loss, unknown in ((LossName.REFUSAL, 3), (LossName.NPO, 0)):
+    for loss, unknown in ((LossName.REFUSAL, 3), (LossName.BOUNDED_ASCENT, 3), (LossName.NPO, 0)):
         settings = ConceptSettings(forget_rows=2, retain_rows=4, unknown_rows=3, loss=loss)
         hand = Teacher(model, study(model, toy_lesson(), loss, seed=0), settings, seed=0).hand(0)
         parts = [hand.own, hand.taught, hand.kept, hand.unknown]
@@ -83,9 +83,10 @@ def test_only_a_refusal_has_unknown_rows_beside_it():
 def test_true_answers_pull_as_far_as_they_are_likelier_than_under_a_title_that_does_not_exist():
     model = toy_model()
     read = study(model, toy_lesson(), LossName.REFUSAL, seed=0)
-    settings = ConceptSettings(forget_rows=2, retain_rows=4, unknown_rows=3, excess=0.0)
+    settings = ConceptSettings(forget_rows=2, retain_rows=4, unknown_rows=3, excess=2.0)
     without, twice = (
-        Teacher(model, read, replace(settings, excess=weight), seed=0).loss(0).item() for weight in (0.0, 2.0)
+        Teacher(model, read, replace(settings, loss=loss), seed=0).loss(0).item()
+        for loss in (LossName.REFUSAL, LossName.BOUNDED_ASCENT)
     )
     hand = Teacher(model, read, settings, seed=0).hand(0)
     rows = hand.rows[hand.unknown_facts]
