@@ -24,6 +24,9 @@ ADAPTER = "adapter"
 TOKENS = "tokens"
 """The kind that makes the generative recommender forget: ids, trie and decoder, whole."""
 
+_REFUSED = "concept gate failed"
+"""The ledger's event of an attempt whose gates did not hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -113,7 +116,12 @@ def fail(unit: Unit, request: ConceptId, detail: str) -> None:
     """Keep why the last adapter was not registered; the request stays as it is, and open."""
     get(unit, request)
     _set(unit, request, detail=detail)
-    _note(unit, "concept gate failed", request, datetime.now(UTC))
+    _note(unit, _REFUSED, request, datetime.now(UTC))
+
+
+def refusals(unit: Unit, request: ConceptId) -> int:
+    """How often gates have refused what was made for a request: the next attempt needs another seed."""
+    return ledger.count(unit, _REFUSED, request)
 
 
 def restore(unit: Unit, request: ConceptRequest, *, at: datetime) -> None:

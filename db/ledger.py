@@ -5,7 +5,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from db.errors import LetheError
 from db.records import ConceptId, RequestId
@@ -52,6 +52,12 @@ def head(unit: Unit) -> str:
     """The newest entry's hash, or GENESIS."""
     found = unit.connection.scalar(select(ledger.c.hash).order_by(ledger.c.seq.desc()).limit(1))
     return found or GENESIS
+
+
+def count(unit: Unit, event: str, request: RequestId | ConceptId) -> int:
+    """How many entries tell of this event of a request."""
+    found = select(func.count()).where(ledger.c.event == event, ledger.c.request == request)
+    return int(unit.connection.scalar(found) or 0)
 
 
 def holds(unit: Unit, digest: str) -> bool:

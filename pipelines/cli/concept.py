@@ -205,7 +205,7 @@ def _unlearn(
     method, model = chosen
     how = load_concept_plan(store.root, method=method)
     outcome = unlearn(store, request, model_plan(store, model), how, bars=progress)
-    told = {**_plain(outcome), "bytes": outcome.bytes, "withdrawn": taken}
+    told = {**_plain(outcome), "bytes": outcome.bytes, "attempt": outcome.attempt, "withdrawn": taken}
     emit(told, as_json=as_json, text=lambda: _text(outcome))
     finished(outcome)
 
@@ -218,9 +218,8 @@ def _retoken(store: "Store", request: ConceptRequest, taken: "Withdrawn", method
     told = {**_plain(done), "items": done.items, "ids": done.version, "withdrawn": taken}
     emit(told, as_json=as_json, text=lambda: _moved(done))
     if done.failing:
-        raise NotFinishedError(
-            f"the ids of {request.name!r} were not moved: {'; '.join(done.failing)}; the same command tries again"
-        )
+        told = f"the ids of {request.name!r} were not moved: {'; '.join(done.failing)}"
+        raise NotFinishedError(f"{told}; the same command tries another seed")
 
 
 def _moved(done: "Moved") -> str:
@@ -238,7 +237,8 @@ def _plain(outcome: "Unlearned | Moved") -> dict[str, Any]:
 def _text(outcome: "Unlearned") -> str:
     gates = _gates(outcome.gates, "its adapter is in place already")
     size = f"\n\nadapter of {outcome.bytes / 1024:.0f} KiB in {outcome.seconds:.0f} s" if outcome.bytes else ""
-    return f"{requests([outcome.request])}\n\n{gates}{size}"
+    again = f"\nattempt {outcome.attempt}: gates refused those before it, so that luck has a part in it"
+    return f"{requests([outcome.request])}\n\n{gates}{size}{again if outcome.attempt > 1 else ''}"
 
 
 def _gates(found: Sequence[Verdict], none: str) -> str:

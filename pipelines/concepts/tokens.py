@@ -128,6 +128,9 @@ def _again(store: Store, request: ConceptRequest, method: str, progress: Progres
         return Moved(request)
     case = _case(store, request, backbone, below)
     seed = fresh_seed(backbone.seed or 0, (below or backbone).id)
+    with store.reading() as unit:
+        tried = concepts.refusals(unit, request.id)
+    seed = fresh_seed(seed, tried) if tried else seed
     started = time.perf_counter()
     with progress(f"move the ids of {request.name}") as bar:
         made = make(method, plan.settings).forget(case, seed=seed, progress=bar)

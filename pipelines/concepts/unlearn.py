@@ -1,7 +1,7 @@
 """The model's half of a request: an adapter is trained, held to its gates, and registered in one step."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from pipelines.concepts.near import text_vectors
 from pipelines.concepts.plan import ConceptPlan
 from pipelines.concepts.serve import whole
 from pipelines.config import Plan, checked_plan, load_plan
-from pipelines.generations import Draft, draft, sweep, switch
+from pipelines.generations import Draft, draft, fresh_seed, sweep, switch
 from unlearning.concept.base import Concept, Kind
 
 
@@ -32,6 +32,8 @@ class Unlearned:
     seconds: float = 0.0
     bytes: int = 0
     """Of the adapter's folder on disk."""
+    attempt: int = 1
+    """Which training for this request it was; a second one has another seed, and luck in it."""
 
 
 def unlearn(store: Store, request: ConceptRequest, plan: Plan, how: ConceptPlan, *, bars: Bars) -> Unlearned:
@@ -44,20 +46,22 @@ def unlearn(store: Store, request: ConceptRequest, plan: Plan, how: ConceptPlan,
         model = load(plan.model, device=plan.device)
         with store.reading() as unit:
             items = catalogue.load_items(unit)
+            tried = concepts.refusals(unit, request.id)
         if _in_place(store, request, model):
             return Unlearned(request)
         started = time.perf_counter()
         near = text_vectors(store, items)
-        fitted = fit(model, _concept(request, items), items, how, seed=plan.seed, bars=bars, vectors=near)
+        seed = fresh_seed(plan.seed, tried) if tried else plan.seed
+        fitted = fit(model, _concept(request, items), items, how, seed=seed, bars=bars, vectors=near)
         seconds = time.perf_counter() - started
         if not fitted.judged.passed:
-            return _failed(store, request, fitted, seconds)
+            return replace(_failed(store, request, fitted, seconds), attempt=tried + 1)
         made = _draft(store, request, fitted, how, seconds)
         _check(model, store.root / made.path)
         done = _register(store, request, made, fitted)
         sweep(store)
     size = sum(file.stat().st_size for file in (store.root / made.path).iterdir())
-    return Unlearned(done, fitted.judged.verdicts, seconds=seconds, bytes=size)
+    return Unlearned(done, fitted.judged.verdicts, seconds=seconds, bytes=size, attempt=tried + 1)
 
 
 def finished(outcome: Unlearned) -> Unlearned:
@@ -66,7 +70,7 @@ def finished(outcome: Unlearned) -> Unlearned:
         request = outcome.request
         stays = "its items stay hidden" if request.hides else "it stays accepted"
         told = f"the adapter for {request.name!r} was not registered: {'; '.join(outcome.failing)}"
-        raise NotFinishedError(f"{told}; {stays}, and the same command tries again")
+        raise NotFinishedError(f"{told}; {stays}, and the same command tries another seed")
     return outcome
 
 

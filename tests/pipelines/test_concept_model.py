@@ -24,11 +24,13 @@ PASSED = Verdict("leaked answers", 0.01, 0.05, control=0.9, control_found=True)
 FAILED = replace(PASSED, value=0.4)
 
 
-def made_up(verdict=PASSED, before=lambda: None):
-    """A training that takes no time."""
+def made_up(verdict=PASSED, before=lambda: None, seeds=None):
+    """A training that takes no time; its seed is added to `seeds`."""
 
     def fitted(model, concept, catalogue, plan, *, seed, bars, vectors):
         before()
+        if seeds is not None:
+            seeds.append(seed)
         found = adapter(model, concept.name, seed=len(concept.name), size=0.1)
         trained = TrainedAdapter(found, {})
         return fit.Fitted(trained, Judged((verdict,)))
@@ -125,6 +127,18 @@ def test_a_failed_gate_leaves_it_hidden_with_the_figure(lethe, trained):
     assert lethe("doctor").out.count('lethe forget concept "Horror"') == 1
     trained.setattr(unlearn, "fit", made_up())
     assert lethe.read(*words)["request"]["state"] == "unlearned"
+
+
+def test_what_gates_refused_is_tried_with_another_seed_and_says_so(lethe, trained):
+    seeds, words = [], ("forget", "concept", "Horror", "--yes")
+    trained.setattr(unlearn, "fit", made_up(FAILED, seeds=seeds))
+    for attempt in (1, 2):
+        refused = lethe(*words, "--json")
+        assert (refused.status, refused.json["attempt"]) == (75, attempt)
+        assert "tries another seed" in refused.err
+    trained.setattr(unlearn, "fit", made_up(seeds=seeds))
+    assert "attempt 3: gates refused those before it" in lethe.ok(*words).out
+    assert len(set(seeds)) == 3
 
 
 @pytest.mark.parametrize("where", ["fit", "_register"])
