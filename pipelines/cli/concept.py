@@ -218,8 +218,8 @@ def _retoken(store: "Store", request: ConceptRequest, taken: "Withdrawn", method
     told = {**_plain(done), "items": done.items, "ids": done.version, "withdrawn": taken}
     emit(told, as_json=as_json, text=lambda: _moved(done))
     if done.failing:
-        told = f"the ids of {request.name!r} were not moved: {'; '.join(done.failing)}"
-        raise NotFinishedError(f"{told}; the same command tries another seed")
+        stays = f"the ids of {request.name!r} were not moved: {'; '.join(done.failing)}"
+        raise NotFinishedError(f"{stays}; the same command tries another seed")
 
 
 def _moved(done: "Moved") -> str:
