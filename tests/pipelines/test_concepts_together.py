@@ -16,7 +16,7 @@ from unlearning.concept.base import Forgetting
 from unlearning.concept.evaluate import Fork, Questionnaire, examine
 from unlearning.concept.gates import gated, judge
 
-NAMES = ("Casablanca", "Star Trek", "Fargo")
+NAMES = ("Casablanca", "Star Trek", "Film-Noir")
 
 
 @dataclass(frozen=True)
