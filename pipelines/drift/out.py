@@ -34,6 +34,7 @@ def put(out: Path, name: str, about: About, found: Mapping[str, Any], write: Wri
 
 def export(out: Path, name: str, store: Store, rows: pl.DataFrame, *, epoch: int) -> None:
     """`name`.parquet. It comes from people's rows: it is recorded as an export, beyond an erase's reach."""
+    out.mkdir(parents=True, exist_ok=True)
     path = out / f"{name}.parquet"
     files.write_atomic(path, rows.write_parquet)
     with store.writing() as unit:

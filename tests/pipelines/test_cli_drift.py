@@ -8,9 +8,11 @@ import pytest
 from db import artifacts
 from db.jobs import exports_before
 from pipelines.concepts import unlearn
+from pipelines.drift import residual
 from pipelines.drift.instances import Kind
 from tests.pipelines.commands import SOMEBODY
 from tests.pipelines.test_concept_model import made_up
+from tests.pipelines.test_residual import frame as gaps_of
 from unlearning.audit.residue import needle, scan
 
 FEW = ("drift", "--users", 2, "--requests", 1, "--candidates", 4, "--draws", 1, "--scorer", "packed")
@@ -55,6 +57,18 @@ def test_what_is_kept_and_exported_is_known_to_an_erase_and_names_nobody(lethe, 
     with lethe.store.reading() as unit:
         live = {one.id for one in artifacts.all_on_disk(unit) if one.state == artifacts.LIVE}
     assert not live & {one.id for one in kept}
+
+
+def test_what_is_left_of_taste_is_written_into_a_folder_that_is_not_there_yet(lethe, tmp_path, monkeypatch):
+    monkeypatch.setattr(residual, "residual", lambda *_given, **_named: gaps_of())
+    out = tmp_path / "deep" / "out"
+    found = lethe.read(*FEW, "--taste", "--out", out)
+    assert [one["asked"] for one in found["residual"]] == pl.read_parquet(out / "taste.parquet")["asked"].unique(
+        maintain_order=True
+    ).to_list()
+    with lethe.store.reading() as unit:
+        written = {str((out / name).resolve()) for name in ("drift.parquet", "taste.parquet")}
+        assert set(exports_before(unit, 10**6)) == written
 
 
 @pytest.mark.parametrize(
