@@ -110,19 +110,23 @@ def _axis(picture: Picture, scale: _Scale, bottom: int) -> list[str]:
         left, right = (scale.x(end) for end in picture.band)
         wide = max(right - left, 2.0)
         parts.append(f'<rect x="{left:.1f}" y="{TOP}" width="{wide:.1f}" height="{bottom - TOP}" fill="#ccc"/>')
-    ticks, digits = _ticks(scale.low, scale.high)
-    for value in ticks:
+    places, digits = ticks(scale.low, scale.high)
+    for value in places:
         x = scale.x(value)
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{bottom}" stroke="#ddd"/>')
         parts.append(f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{value:.{digits}f}</text>')
     return parts
 
 
-def _ticks(low: float, high: float) -> tuple[list[float], int]:
-    """Round figures between the ends, and the digits behind the point that they need."""
+def ticks(low: float, high: float) -> tuple[list[float], int]:
+    """Round figures between the ends, and the digits behind the point that they need.
+
+    >>> ticks(-4, 104)
+    ([0, 20, 40, 60, 80, 100], 0)
+    """
     rough = (high - low) / TICKS
     power = floor(log10(rough))
-    step = next(factor for factor in (1, 2, 5, 10) if factor * 10**power >= rough) * 10**power
+    step = min((1, 2, 5, 10), key=lambda factor: abs((high - low) / (factor * 10**power) - TICKS)) * 10**power
     first, last = ceil(low / step), floor(high / step)
     return [number * step for number in range(first, last + 1)], max(0, -floor(log10(step * 1.0001)))
 

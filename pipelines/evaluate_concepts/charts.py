@@ -5,16 +5,13 @@ from dataclasses import dataclass
 from html import escape
 from math import isfinite
 
-from pipelines.evaluate.pictures import COLOURS
+from pipelines.evaluate.pictures import COLOURS, ticks
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 840, 420, 60, 250, 50, 50
 """In pixels: the picture and its margins; the legend stands in the right one."""
 
 DASHES = ("", "6 3", "2 3")
 """Of lines: where there are more series than colours, the next round of colours is dashed."""
-
-TICKS = 4
-"""Steps of an axis."""
 
 _LABEL, _TRIES = 11, 20
 """Height of a label, and how many heights above and below are tried for it."""
@@ -111,24 +108,23 @@ def _ends(values: Sequence[float], *, share: bool) -> tuple[float, float]:
 
 
 def _axes(chart: Chart, plane: _Plane) -> Iterable[str]:
-    for step in range(TICKS + 1):
-        for ends, share, upright in ((plane.across, chart.shares[0], False), (plane.up, chart.shares[1], True)):
-            low, high = (0.0, 1.0) if share else ends
-            value = low + (high - low) * step / TICKS
-            yield from _tick(plane, value, "{:.2f}" if share else "{:.3g}", upright=upright)
+    for ends, upright in ((plane.across, False), (plane.up, True)):
+        values, digits = ticks(*ends)
+        for value in values:
+            yield from _tick(plane, value, f"{value:.{digits}f}", upright=upright)
     middle = LEFT + (WIDTH - LEFT - RIGHT) / 2
     yield f'<text x="{middle:.0f}" y="{HEIGHT - 12}" text-anchor="middle">{escape(chart.x)}</text>'
     yield f'<text x="10" y="{TOP - 12}">{escape(chart.y)}</text>'
 
 
-def _tick(plane: _Plane, value: float, form: str, *, upright: bool) -> Iterable[str]:
+def _tick(plane: _Plane, value: float, told: str, *, upright: bool) -> Iterable[str]:
     first, last = ((plane.across[0], value), (plane.across[1], value))
     if not upright:
         first, last = ((value, plane.up[0]), (value, plane.up[1]))
     (x1, y1), (x2, y2) = plane.at(*first), plane.at(*last)
     yield f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="#ddd"/>'
     x, y, anchor = (x1 - 6, y1 + 4, "end") if upright else (x1, y1 + 16, "middle")
-    yield f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{form.format(value)}</text>'
+    yield f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{told}</text>'
 
 
 def _stroke(place: int) -> str:
@@ -159,8 +155,16 @@ def _drawn(series: Series, place: int, plane: _Plane, taken: list[tuple[float, f
         told = f"{point.label or series.name}: {point.x:.3f}, {point.y:.3f}"
         yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{escape(told)}</title></circle>'
         if point.label:
-            up = _free(x + 6, y - 5, 6.0 * len(point.label), taken)
-            yield f'<text x="{x + 6:.1f}" y="{up:.1f}" font-size="10">{escape(point.label)}</text>'
+            yield _labelled(point.label, x, y, taken)
+
+
+def _labelled(label: str, x: float, y: float, taken: list[tuple[float, float, float]]) -> str:
+    """A label on the right of its point; on the left where it would run into the legend."""
+    wide = 6.0 * len(label)
+    outside = x + 6 + wide > WIDTH - RIGHT
+    up = _free(x - 6 - wide if outside else x + 6, y - 5, wide, taken)
+    at = f'x="{x - 6:.1f}" text-anchor="end"' if outside else f'x="{x + 6:.1f}"'
+    return f'<text {at} y="{up:.1f}" font-size="10">{escape(label)}</text>'
 
 
 def _free(x: float, y: float, wide: float, taken: list[tuple[float, float, float]]) -> float:
