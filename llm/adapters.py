@@ -61,6 +61,11 @@ def use(model: Any, names: Sequence[str], *, train: bool = False) -> None:
         layer.set_adapter(list(names), inference_mode=not train)
 
 
+def acting(model: Any) -> list[str]:
+    """Names of the adapters that act, sorted."""
+    return sorted({name for layer in layers_of(model).values() for name in layer.active_adapters})
+
+
 @contextmanager
 def using(model: Any, names: Sequence[str]) -> Iterator[None]:
     """Within the context exactly these adapters act, frozen; after it those that did before, as they were."""
@@ -83,9 +88,10 @@ def detach(model: Any) -> None:
 def remove(model: Any, name: str) -> None:
     """Take one adapter off. The others act, or not, as before."""
     for key, layer in layers_of(model).items():
-        if name in layer.lora_A:
+        if name in layer.active_adapters:
             trained = any(parameter.requires_grad for parameter in layer.parameters())
             layer.set_adapter([other for other in layer.active_adapters if other != name], inference_mode=not trained)
+        if name in layer.lora_A:
             layer.delete_adapter(name)
         if not layer.lora_A:
             _unwrap(model, key, layer)
@@ -99,14 +105,13 @@ def _unwrap(model: Any, key: str, layer: LoraLayer) -> None:
 @contextmanager
 def adding(model: Any, adapter: AdapterFile) -> Iterator[None]:
     """Within the context an adapter acts beside those that act already; after it they act alone. Contexts nest."""
-    layers = layers_of(model).values()
-    acting = sorted({name for layer in layers for name in layer.active_adapters})
-    taken = {name for layer in layers for name in layer.lora_A}
+    before = acting(model)
+    taken = {name for layer in layers_of(model).values() for name in layer.lora_A}
     name = next(slot for place in range(len(taken) + 1) if (slot := f"added{place}") not in taken)
     inject(model, adapter.config, name)
     try:
         load_tensors(model, adapter, name)
-        use(model, [*acting, name])
+        use(model, [*before, name])
         yield
     finally:
         remove(model, name)

@@ -3,17 +3,20 @@
 Everything is made of the catalogue and the model: nothing here could read a user's row, for nothing here is given one.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from typing import Self
 
-from db.records import Item
+from db.records import Item, Verdict
+from llm.adapter_file import AdapterFile
+from llm.adapters import adding
 from llm.model import LanguageModel
 from pipelines.concepts.plan import ConceptPlan
-from pipelines.evaluate_concepts.subject import subject
-from unlearning.concept.base import Concept
-from unlearning.concept.evaluate import Fork, examine
-from unlearning.concept.gates import Judged, gated, judge
+from pipelines.evaluate_concepts.subject import Subject, subject
+from unlearning.concept.base import Concept, Forgetting, Kind
+from unlearning.concept.evaluate import Examined, Fork, Questionnaire, examine
+from unlearning.concept.gates import Gates, Judged, gated, judge
 from unlearning.concept.methods import make
 from unlearning.concept.nearest import Vectors
 from unlearning.concept.trained import TrainedAdapter
@@ -39,20 +42,70 @@ def fit(
     seed: int,
     bars: Bars,
     vectors: Vectors | None = None,
+    beside: Sequence[AdapterFile] = (),
 ) -> Fitted:
     """Train an adapter by the plan's method and hold it to the plan's gates. The model is left as it was.
 
-    Items near the concept are those by `vectors`, where given, otherwise by words of titles. Raises LetheError where
-    the concept leaves nothing to compare it with.
+    Items near the concept are those by `vectors`, where given, otherwise by words of titles. Adapters `beside` act
+    while it trains and is judged, as they will when it serves: nothing of their concepts is asked or taught, and a gate
+    of theirs that held without the new adapter and fails with it is among its verdicts. Raises LetheError where the
+    concept leaves nothing to compare it with.
     """
-    about = subject(concept, catalogue, seed=seed, sizes=plan.sizes, vectors=vectors)
-    with bars(f"forget {concept.name} in {model.name}") as bar:
-        made = make(plan.method, plan.settings).fit(model, about.lesson, seed=seed, progress=bar)
-    if not isinstance(made, TrainedAdapter):  # the plan lets only such methods through
-        raise TypeError(f"method {plan.method} made {type(made).__name__}, no adapter")
-    with bars("ask what was held out") as bar:
-        base = examine(model, Fork(model), gated(about.asked))
-        bar(1, 2)
-        after = examine(model, made, gated(about.asked))
-        bar(2, 2)
-    return Fitted(made, judge(base, after, plan.gates))
+    forgotten = [concept, *(_concept_of(one, catalogue) for one in beside)]
+    about, *others = (
+        subject(one, _without(catalogue, forgotten, one), seed=seed, sizes=plan.sizes, vectors=vectors)
+        for one in forgotten
+    )
+    trials = [_Trial.of(model, one) for one in (about, *others)]
+    with ExitStack() as acting:
+        for one in beside:
+            acting.enter_context(adding(model.model, one))
+        stood = [trial.judged(model, Fork(model), plan.gates) for trial in trials[1:]]
+        with bars(f"forget {concept.name} in {model.name}") as bar:
+            made = make(plan.method, plan.settings).fit(model, about.lesson, seed=seed, progress=bar)
+        if not isinstance(made, TrainedAdapter):  # the plan lets only such methods through
+            raise TypeError(f"method {plan.method} made {type(made).__name__}, no adapter")
+        with bars("ask what was held out") as bar:
+            found = []
+            for place, trial in enumerate(trials, 1):
+                found.append(trial.judged(model, made, plan.gates))
+                bar(place, len(trials))
+    broken = (
+        bad for before, after, one in zip(stood, found[1:], others, strict=True) for bad in _broken(before, after, one)
+    )
+    return Fitted(made, Judged((*found[0].verdicts, *broken)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What the gates of one concept ask, and what the model said before any adapter acted."""
+
+    asked: Questionnaire
+    base: Examined
+
+    @classmethod
+    def of(cls, model: LanguageModel, about: Subject) -> Self:
+        asked = gated(about.asked)
+        return cls(asked, examine(model, Fork(model), asked))
+
+    def judged(self, model: LanguageModel, forgetting: Forgetting, gates: Gates) -> Judged:
+        return judge(self.base, examine(model, forgetting, self.asked), gates)
+
+
+def _concept_of(adapter: AdapterFile, catalogue: Sequence[Item]) -> Concept:
+    """What an adapter forgets, of this catalogue."""
+    items = tuple(item for item in catalogue if item.id in adapter.card.items)
+    return Concept(adapter.card.concept, Kind(adapter.card.kind), items)
+
+
+def _without(catalogue: Sequence[Item], forgotten: Sequence[Concept], own: Concept) -> list[Item]:
+    """The catalogue without what other concepts forgot and this one did not."""
+    gone = {item for one in forgotten for item in one.ids} - own.ids
+    return [item for item in catalogue if item.id not in gone]
+
+
+def _broken(before: Judged, after: Judged, about: Subject) -> Iterator[Verdict]:
+    """The gates of a concept that held and do not hold any more, under its name."""
+    for held, now in zip(before.verdicts, after.verdicts, strict=True):
+        if held.passed and not now.passed:
+            yield replace(now, audit=f"{now.audit} ({about.concept.name})")

@@ -11,7 +11,7 @@ import numpy as np
 from db import artifacts, concepts, files
 from db.artifacts import Artifact
 from db.errors import LetheError
-from db.records import ConceptRequest, ConceptState, Item, Layer, UserId
+from db.records import ConceptId, ConceptRequest, ConceptState, Item, Layer, UserId
 from db.store import Unit
 from llm.ranking import Ranking
 from llm.score.base import Scorer
@@ -112,7 +112,7 @@ class Forgotten:
 
         Without a scorer no model is asked, and none is changed.
         """
-        wanted = [request for request in self.requests if unlearned(request)]
+        wanted = self._unlearned()
         if scorer is None or not wanted:
             return self
         if not isinstance(scorer, Judge):
@@ -121,6 +121,17 @@ class Forgotten:
 
         read = [_read(root, request, self.adapters or {}) for request in wanted]
         return replace(self, attached=attach(scorer.model, read))
+
+    def acting(self, root: Path, model: "LanguageModel", *, but: ConceptId) -> "list[AdapterFile]":
+        """The adapters that serve on this model, but for one request's. LetheError where one is damaged.
+
+        Those that were made for another model are left out: they serve no more.
+        """
+        read = [_read(root, request, self.adapters or {}) for request in self._unlearned() if request.id != but]
+        return [one for one in read if one.card.base == model.fingerprint]
+
+    def _unlearned(self) -> list[ConceptRequest]:
+        return [request for request in self.requests if unlearned(request)]
 
 
 def unlearned(request: ConceptRequest) -> bool:

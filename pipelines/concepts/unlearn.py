@@ -16,7 +16,7 @@ from llm.model import LanguageModel, load
 from pipelines.concepts.fit import Bars, Fitted, fit
 from pipelines.concepts.near import text_vectors
 from pipelines.concepts.plan import ConceptPlan
-from pipelines.concepts.serve import whole
+from pipelines.concepts.serve import read_forgotten, whole
 from pipelines.config import Plan, checked_plan, load_plan
 from pipelines.generations import Draft, draft, fresh_seed, sweep, switch
 from unlearning.concept.base import Concept, Kind
@@ -47,12 +47,14 @@ def unlearn(store: Store, request: ConceptRequest, plan: Plan, how: ConceptPlan,
         with store.reading() as unit:
             items = catalogue.load_items(unit)
             tried = concepts.refusals(unit, request.id)
+            others = read_forgotten(unit, () if request.user is None else (request.user,))
         if _in_place(store, request, model):
             return Unlearned(request)
         started = time.perf_counter()
         near = text_vectors(store, items)
         seed = fresh_seed(plan.seed, tried) if tried else plan.seed
-        fitted = fit(model, _concept(request, items), items, how, seed=seed, bars=bars, vectors=near)
+        beside = others.acting(store.root, model, but=request.id)
+        fitted = fit(model, _concept(request, items), items, how, seed=seed, bars=bars, vectors=near, beside=beside)
         seconds = time.perf_counter() - started
         if not fitted.judged.passed:
             return replace(_failed(store, request, fitted, seconds), attempt=tried + 1)

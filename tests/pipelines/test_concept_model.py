@@ -24,11 +24,13 @@ PASSED = Verdict("leaked answers", 0.01, 0.05, control=0.9, control_found=True)
 FAILED = replace(PASSED, value=0.4)
 
 
-def made_up(verdict=PASSED, before=lambda: None, seeds=None):
-    """A training that takes no time; its seed is added to `seeds`."""
+def made_up(verdict=PASSED, before=lambda: None, seeds=None, others=None):
+    """A training that takes no time; its seed is added to `seeds`, and beside which concepts it was to `others`."""
 
-    def fitted(model, concept, catalogue, plan, *, seed, bars, vectors):
+    def fitted(model, concept, catalogue, plan, *, seed, bars, vectors, beside):
         before()
+        if others is not None:
+            others.append([one.card.concept for one in beside])
         if seeds is not None:
             seeds.append(seed)
         found = adapter(model, concept.name, seed=len(concept.name), size=0.1)
@@ -88,6 +90,25 @@ def test_adapters_compose_and_each_person_is_served_with_their_own(lethe, traine
     fewer = lists(lethe, SOMEBODY)[SOMEBODY]
     assert fewer not in (together[SOMEBODY], before[SOMEBODY])
     assert {a.scope for a in adapters(lethe)} == {Scope.USER}
+
+
+def test_an_adapter_is_trained_beside_those_that_it_will_serve_with(lethe, trained):
+    others = []
+    trained.setattr(unlearn, "fit", made_up(others=others))
+    comedy, drama = (("forget", "concept", name, "--layer", "model", "--yes") for name in ("Comedy", "Drama"))
+    lethe.ok(*comedy, "--user", OTHER)
+    lethe.ok(*FORGET)
+    lethe.ok(*comedy, "--user", SOMEBODY)
+    mine = lethe.read(*drama, "--user", SOMEBODY)["request"]
+    (own,) = (one for one in lethe.read("status")["concepts"] if (one["name"], one["user"]) == ("Comedy", SOMEBODY))
+    lethe.ok(*comedy)
+    assert others == [[], [], ["Horror"], ["Horror", f"Comedy (request {own['id']})"], ["Horror"]]
+    with lethe.store.reading() as unit:
+        damaged = artifacts.get(unit, concepts.get(unit, mine["id"]).adapter)
+    (lethe.root / damaged.path / "lethe.json").write_text("{}")
+    told = lethe("forget", "concept", "Film number 7", "--layer", "model", "--yes", "--user", SOMEBODY)
+    assert told.status == 1
+    assert "'Drama' is not as it was registered" in told.err
 
 
 def test_no_adapter_that_does_not_fit_lets_the_base_serve(lethe, trained, tmp_path):

@@ -16,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 
 from db.errors import LetheError
 from llm.adapter_file import lora_config
-from llm.adapters import inject, layers_of
+from llm.adapters import acting, inject, layers_of, use
 from unlearning.concept.mask import Mask
 from unlearning.concept.places import shape_of
 
@@ -69,16 +69,21 @@ def modules_of(mask: Mask) -> list[str]:
 def confine(model: Any, mask: Mask, *, rank: int, alpha: float, seed: int) -> Confined:
     """Put confined LoRA layers on a frozen model; until they are trained the model answers as before.
 
+    Adapters that act already go on acting, frozen: `model` must not be in training otherwise.
     The free part of `lora_A` is drawn uniformly within the square root of one over its columns; `lora_B` is zero.
     """
     if mask.shape != shape_of(model):
         raise LetheError(f"a mask for {mask.shape.layers} layers of {mask.shape.width}: choose it on the same model")
-    if layers_of(model):
-        raise LetheError("the model has adapters already: detach them before another is trained")
+    if any(NAME in layer.lora_A for layer in layers_of(model).values()):
+        raise LetheError("the model has an adapter in training already: end that before another is trained")
     modules = modules_of(mask)
     if not modules:
         raise LetheError("the mask is empty: choose one neuron at least")
+    others = acting(model)
     layers = inject(model, lora_config(modules, rank=rank, alpha=alpha), NAME)
+    use(model, [*others, NAME], train=True)
+    for key, parameter in model.named_parameters():
+        parameter.requires_grad_(f".{NAME}." in key)
     draw = torch.Generator().manual_seed(seed)
     hooks = [_confine_one(key, layer, mask, draw) for key, layer in layers.items()]
     return Confined(layers, tuple(hooks))

@@ -1,6 +1,6 @@
 """Masked LoRA: choose where the concept sits, and teach an adapter confined to that place not to know it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from llm.adapter_file import AdapterFile, lora_config
-from llm.adapters import detach, make_canary
+from llm.adapters import make_canary, remove, using
 from llm.model import LanguageModel
 from unlearning.concept.base import Lesson, Probe, ProbeKind, Progress, Use, quiet
 from unlearning.concept.choosing import Choice, choose
@@ -78,8 +78,13 @@ class MaskedLora:
         return f"{self.settings.loss.value}-{self.settings.mask.value}"
 
     def fit(self, model: LanguageModel, lesson: Lesson, *, seed: int, progress: Progress = quiet) -> TrainedAdapter:
-        """As `ConceptUnlearner.fit`: choose a mask, train within it, keep the best of the checked states."""
-        choice = choose(model, lesson, self.settings, seed=seed)
+        """As `ConceptUnlearner.fit`: choose a mask, train within it, keep the best of the checked states.
+
+        Adapters that act on the model go on acting while it trains, so that this one makes up for what they cost; the
+        base that is traced, and that says what must stay, is the model without any.
+        """
+        with using(model.model, []):
+            choice = choose(model, lesson, self.settings, seed=seed)
         return self.fit_within(model, lesson, choice, seed=seed, progress=progress)
 
     def fit_within(
@@ -94,9 +99,10 @@ class MaskedLora:
     ) -> TrainedAdapter:
         """Train within a mask that has been chosen; `ready` is what `study` gave for this model, lesson and loss."""
         settings, watch = self.settings, Watch.of(lesson, seed)
-        before = watch.check(model, 0)
-        ready = ready or study(model, lesson, settings.loss, seed=seed)
-        teacher = Teacher(model, ready, settings, seed=seed)
+        with using(model.model, []):
+            before = watch.check(model, 0)
+            ready = ready or study(model, lesson, settings.loss, seed=seed)
+            teacher = Teacher(model, ready, settings, seed=seed)
         confined = confine(model.model, choice.mask, rank=settings.rank, alpha=settings.alpha, seed=seed)
         try:
             best, tensors = self._train(model, confined, teacher, (watch, before), progress)
@@ -104,10 +110,10 @@ class MaskedLora:
             canary = make_canary(model, watch.forget[0].question, NAME)
         finally:
             confined.release()
-            detach(model.model)
+            remove(model.model, NAME)
         config = lora_config(modules_of(choice.mask), rank=settings.rank, alpha=settings.alpha)
         card = write_card(model, lesson, settings, choice, canary, seed=seed)
-        facts = _facts(best, before, confined)
+        facts = _facts(best, before, tensors)
         return TrainedAdapter(with_facts(AdapterFile(card, config, tensors), facts), facts)
 
     def _train(
@@ -150,9 +156,9 @@ def _steps(confined: Confined, teacher: Teacher, settings: ConceptSettings) -> I
         yield step + 1
 
 
-def _facts(best: Check, before: Check, confined: Confined) -> dict[str, int | float | str]:
-    free = sum(int((tensor != 0).sum()) for tensor in confined.tensors().values())
-    every = sum(tensor.numel() for tensor in confined.tensors().values())
+def _facts(best: Check, before: Check, tensors: Mapping[tuple[str, str], Tensor]) -> dict[str, int | float | str]:
+    free = sum(int((tensor != 0).sum()) for tensor in tensors.values())
+    every = sum(tensor.numel() for tensor in tensors.values())
     return {
         "steps": best.step,
         "entries": every,

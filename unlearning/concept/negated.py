@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from llm.adapter_file import AdapterFile, lora_config
-from llm.adapters import detach, make_canary
+from llm.adapters import make_canary, remove, using
 from llm.model import LanguageModel
 from unlearning.concept.base import Lesson, Progress, quiet
 from unlearning.concept.choosing import choose
@@ -48,13 +48,14 @@ class Negated:
         return "negated" if self.settings.mask is MaskName.NONE else f"negated-{self.settings.mask.value}"
 
     def fit(self, model: LanguageModel, lesson: Lesson, *, seed: int, progress: Progress = quiet) -> TrainedAdapter:
-        """As `ConceptUnlearner.fit`."""
+        """As `ConceptUnlearner.fit`, beside adapters that act as `MaskedLora.fit`."""
         settings = replace(self.settings, loss=_TEACHING)
-        choice = choose(model, lesson, settings, seed=seed)
         watch = Watch.of(lesson, seed)
-        before = watch.check(model, 0)
-        read = study(model, lesson, settings.loss, seed=seed)
-        teacher = Teacher(model, replace(read, taught=read.own), settings, seed=seed)
+        with using(model.model, []):
+            choice = choose(model, lesson, settings, seed=seed)
+            before = watch.check(model, 0)
+            read = study(model, lesson, settings.loss, seed=seed)
+            teacher = Teacher(model, replace(read, taught=read.own), settings, seed=seed)
         confined = confine(model.model, choice.mask, rank=settings.rank, alpha=settings.alpha, seed=seed)
         try:
             train(confined, teacher, settings, progress)
@@ -63,7 +64,7 @@ class Negated:
             tensors = confined.tensors()
         finally:
             confined.release()
-            detach(model.model)
+            remove(model.model, NAME)
         facts = {"steps": settings.steps, "strength": strength, **told(check)}
         card = write_card(model, lesson, self.settings, choice, canary, seed=seed)
         config = lora_config(modules_of(choice.mask), rank=settings.rank, alpha=settings.alpha)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,20 +7,25 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from llm.adapter_file import read_adapter
-from llm.adapters import attach
+from llm.adapters import acting, adding, attach, layers_of
 from llm.model import _folder, _hash_tensors, load
 from tests.llm.conftest import ml100k  # noqa: F401  (a fixture)
+from tests.llm.test_adapters import adapter
 from tests.llm.toys import toy_model
 from tests.unlearning.concept.world import toy_lesson
+from unlearning.concept import masked_lora, negated
 from unlearning.concept.base import Concept, Kind, ProbeKind, Use, lesson
 from unlearning.concept.masked_lora import Check, MaskedLora
+from unlearning.concept.negated import Negated
+from unlearning.concept.objective import Teacher
 from unlearning.concept.people import judged_people
 from unlearning.concept.probes import ProbeSizes, build_probes
 from unlearning.concept.recall import recall
-from unlearning.concept.settings import ConceptSettings
+from unlearning.concept.settings import ConceptSettings, LossName, MaskName
 
 TITLE = "Casablanca"
 QUICK = ConceptSettings(neurons=64, steps=45, check_every=15, forget_rows=8, retain_rows=24, unknown_rows=4)
+SMALL = ConceptSettings(neurons=6, rank=2, steps=4, check_every=2, forget_rows=4, retain_rows=4, rate=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +92,47 @@ def test_the_card_says_where_it_comes_from_and_names_no_person(forgotten):
 
 @pytest.mark.parametrize("family", ["qwen2", "qwen3"])
 def test_the_same_seed_gives_the_same_adapter_on_any_qwen(family):
-    settings = ConceptSettings(neurons=6, rank=2, steps=4, check_every=2, forget_rows=4, retain_rows=4, rate=0.02)
-    first, second, other = (MaskedLora(settings).fit(toy_model(family), toy_lesson(), seed=seed) for seed in (0, 0, 1))
+    first, second, other = (MaskedLora(SMALL).fit(toy_model(family), toy_lesson(), seed=seed) for seed in (0, 0, 1))
     assert all(torch.equal(tensor, second.file.tensors[key]) for key, tensor in first.file.tensors.items())
     assert first.card == second.card
     assert any(
         not torch.equal(tensor, first.file.tensors.get(key, tensor[:0])) for key, tensor in other.file.tensors.items()
     )
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        *(MaskedLora(replace(SMALL, mask=mask, heads=1)) for mask in MaskName if mask is not MaskName.NONE),
+        MaskedLora(replace(SMALL, loss=LossName.RMU)),
+        Negated(replace(SMALL, mask=MaskName.NONE)),
+    ],
+    ids=lambda method: method.name,
+)
+def test_beside_another_the_base_is_still_what_is_traced_and_taught(method, monkeypatch):
+    model, made = toy_model(), toy_lesson()
+    taught, losses = [], []
+    real, lost = masked_lora.study, Teacher.loss
+    for module in (masked_lora, negated):
+        monkeypatch.setattr(module, "study", lambda *given, **named: taught.append(real(*given, **named)) or taught[-1])
+    monkeypatch.setattr(Teacher, "loss", lambda self, step: losses.append(lost(self, step)) or losses[-1])
+    alone = method.fit(model, made, seed=0)
+    other = adapter(model, "another", seed=1, size=0.5)
+    with adding(model.model, other):
+        found = method.fit(model, made, seed=0)
+        (name,) = acting(model.model)
+        layers = layers_of(model.model)
+        assert all(
+            torch.equal(getattr(layers[key], f"lora_{side}")[name].weight, tensor)
+            for (key, side), tensor in other.tensors.items()
+        )
+    assert not layers_of(model.model)
+    assert found.card.mask == alone.card.mask
+    assert found.facts.get("select_probability_before") == alone.facts.get("select_probability_before")
+    said, again = ([row for unit in one.kept_base for row in unit] for one in taught)
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(said, again, strict=True))
+    first, beside = losses[0], losses[len(losses) // 2]
+    assert not torch.isclose(first, beside), "the other adapter acts while this one trains"
 
 
 def test_regret_is_nothing_only_where_all_is_forgotten_and_nothing_lost():
