@@ -3,22 +3,23 @@
 Everything is made of the catalogue and the model: nothing here could read a user's row, for nothing here is given one.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from typing import Self
 
-from db.records import Item, Verdict
+from db.records import Item, ItemId, Verdict
 from llm.adapter_file import AdapterFile
 from llm.adapters import adding
 from llm.model import LanguageModel
 from pipelines.concepts.plan import ConceptPlan
 from pipelines.evaluate_concepts.subject import Subject, subject
-from unlearning.concept.base import Concept, Forgetting, Kind
+from unlearning.concept.base import Concept, Forgetting, Kind, ProbeKind, Use
 from unlearning.concept.evaluate import Examined, Fork, Questionnaire, examine
 from unlearning.concept.gates import Gates, Judged, gated, judge
 from unlearning.concept.methods import make
 from unlearning.concept.nearest import Vectors
+from unlearning.concept.rehearsal import rehearsing
 from unlearning.concept.trained import TrainedAdapter
 
 Bars = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
@@ -47,7 +48,7 @@ def fit(
     """Train an adapter by the plan's method and hold it to the plan's gates. The model is left as it was.
 
     Items near the concept are those by `vectors`, where given, otherwise by words of titles. Adapters `beside` act
-    while it trains and is judged, as they will when it serves: nothing of their concepts is asked or taught, and a gate
+    while it trains and is judged, as they will when it serves: what is near to their concepts is kept too, and a gate
     of theirs that held without the new adapter and fails with it is among its verdicts. Raises LetheError where the
     concept leaves nothing to compare it with.
     """
@@ -56,13 +57,15 @@ def fit(
         subject(one, _without(catalogue, forgotten, one), seed=seed, sizes=plan.sizes, vectors=vectors)
         for one in forgotten
     )
-    trials = [_Trial.of(model, one) for one in (about, *others)]
+    lesson = rehearsing(about.lesson, about.probes, [other.lesson for other in others])
+    trained = {probe.item for probe in lesson.probes.kept(Use.TRAIN)}
+    trials = [_Trial.of(model, about.asked), *(_Trial.of(model, _unmet(other.asked, trained)) for other in others)]
     with ExitStack() as acting:
         for one in beside:
             acting.enter_context(adding(model.model, one))
         stood = [trial.judged(model, Fork(model), plan.gates) for trial in trials[1:]]
         with bars(f"forget {concept.name} in {model.name}") as bar:
-            made = make(plan.method, plan.settings).fit(model, about.lesson, seed=seed, progress=bar)
+            made = make(plan.method, plan.settings).fit(model, lesson, seed=seed, progress=bar)
         if not isinstance(made, TrainedAdapter):  # the plan lets only such methods through
             raise TypeError(f"method {plan.method} made {type(made).__name__}, no adapter")
         with bars("ask what was held out") as bar:
@@ -84,9 +87,8 @@ class _Trial:
     base: Examined
 
     @classmethod
-    def of(cls, model: LanguageModel, about: Subject) -> Self:
-        asked = gated(about.asked)
-        return cls(asked, examine(model, Fork(model), asked))
+    def of(cls, model: LanguageModel, asked: Questionnaire) -> Self:
+        return cls(gated(asked), examine(model, Fork(model), gated(asked)))
 
     def judged(self, model: LanguageModel, forgetting: Forgetting, gates: Gates) -> Judged:
         return judge(self.base, examine(model, forgetting, self.asked), gates)
@@ -102,6 +104,12 @@ def _without(catalogue: Sequence[Item], forgotten: Sequence[Concept], own: Conce
     """The catalogue without what other concepts forgot and this one did not."""
     gone = {item for one in forgotten for item in one.ids} - own.ids
     return [item for item in catalogue if item.id not in gone]
+
+
+def _unmet(asked: Questionnaire, trained: Set[ItemId | None]) -> Questionnaire:
+    """The questions of another concept, without items that train here and would measure what else must stay there."""
+    retained = tuple(probe for probe in asked.of(ProbeKind.RETAIN) if probe.item not in trained)
+    return replace(asked, probes={**asked.probes, ProbeKind.RETAIN: retained})
 
 
 def _broken(before: Judged, after: Judged, about: Subject) -> Iterator[Verdict]:

@@ -14,7 +14,7 @@ from tests.llm.test_adapters import adapter
 from tests.llm.toys import toy_model
 from tests.pipelines.evaluations import no_bars
 from tests.unlearning.concept.world import catalogue
-from unlearning.concept.base import Concept, Kind
+from unlearning.concept.base import Concept, Kind, ProbeKind, Use
 from unlearning.concept.gates import Judged
 from unlearning.concept.trained import TrainedAdapter
 
@@ -37,14 +37,20 @@ def watched(monkeypatch):
 
     def drawn(concept, items, **given):
         seen["subjects"][concept.name] = {item.id for item in items}
-        return real(concept, items, **given)
+        made = real(concept, items, **given)
+        seen["near"] = made.lesson.probes.of(ProbeKind.NEIGHBOUR)
+        return made
+
+    def examined(model, forgetting, asked):
+        seen["measured"] = {probe.item for probe in asked.of(ProbeKind.RETAIN)}
 
     class Quick:
         def fit(self, model, lesson, *, seed, progress):
-            seen["acting"] = acting(model.model)
+            seen["acting"], seen["lesson"] = acting(model.model), lesson
             return TrainedAdapter(adapter(model, lesson.concept.name, seed=3, size=0.1), {})
 
     monkeypatch.setattr(module, "subject", drawn)
+    monkeypatch.setattr(module, "examine", examined)
     monkeypatch.setattr(module, "make", lambda name, settings: Quick())
     monkeypatch.setattr(module, "judge", lambda base, after, gates: Judged((seen["answers"].pop(0),)))
     return seen
@@ -64,6 +70,11 @@ def test_nothing_that_another_adapter_forgot_is_asked_or_taught_and_it_acts_mean
     assert every - watched["subjects"]["Silent Nights"] == {item.id for item in catalogue()[8:11]}
     assert every - watched["subjects"]["Red Rivers"] == {item.id for item in catalogue()[5:7]}
     assert (made.judged.verdicts, made.judged.passed) == ((HELD,), True)
+    own, earlier = ({probe.item for probe in taught} for taught in (watched["lesson"].probes.kept(), watched["near"]))
+    assert earlier & own, "what is near to the earlier concept is kept too"
+    unseen = watched["measured"]
+    assert unseen
+    assert not unseen & {probe.item for probe in watched["lesson"].probes.kept(Use.TRAIN)}
 
 
 @pytest.mark.parametrize(
