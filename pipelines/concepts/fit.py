@@ -48,16 +48,17 @@ def fit(
     """Train an adapter by the plan's method and hold it to the plan's gates. The model is left as it was.
 
     Items near the concept are those by `vectors`, where given, otherwise by words of titles. Adapters `beside` act
-    while it trains and is judged, as they will when it serves: what is near to their concepts is kept too, and a gate
-    of theirs that held without the new adapter and fails with it is among its verdicts. Raises LetheError where the
-    concept leaves nothing to compare it with.
+    while it trains and is judged, as they will when it serves: what is near to their concepts is kept too, with as many
+    more kept rows in a step for each, and a gate of theirs that held without the new adapter and fails with it is among
+    its verdicts. Raises LetheError where the concept leaves nothing to compare it with.
     """
-    forgotten = [concept, *(_concept_of(one, catalogue) for one in beside)]
+    forgotten = [concept, *_concepts_of(beside, catalogue)]
     about, *others = (
         subject(one, _without(catalogue, forgotten, one), seed=seed, sizes=plan.sizes, vectors=vectors)
         for one in forgotten
     )
     lesson = rehearsing(about.lesson, about.probes, [other.lesson for other in others])
+    settings = replace(plan.settings, retain_rows=plan.settings.retain_rows * len(forgotten))
     trained = {probe.item for probe in lesson.probes.kept(Use.TRAIN)}
     trials = [_Trial.of(model, about.asked), *(_Trial.of(model, _unmet(other.asked, trained)) for other in others)]
     with ExitStack() as acting:
@@ -65,7 +66,7 @@ def fit(
             acting.enter_context(adding(model.model, one))
         stood = [trial.judged(model, Fork(model), plan.gates) for trial in trials[1:]]
         with bars(f"forget {concept.name} in {model.name}") as bar:
-            made = make(plan.method, plan.settings).fit(model, lesson, seed=seed, progress=bar)
+            made = make(plan.method, settings).fit(model, lesson, seed=seed, progress=bar)
         if not isinstance(made, TrainedAdapter):  # the plan lets only such methods through
             raise TypeError(f"method {plan.method} made {type(made).__name__}, no adapter")
         with bars("ask what was held out") as bar:
@@ -88,16 +89,20 @@ class _Trial:
 
     @classmethod
     def of(cls, model: LanguageModel, asked: Questionnaire) -> Self:
+        """Ask the model as it stands."""
         return cls(gated(asked), examine(model, Fork(model), gated(asked)))
 
     def judged(self, model: LanguageModel, forgetting: Forgetting, gates: Gates) -> Judged:
+        """The verdicts on a forgetting, beside whatever acts on the model already."""
         return judge(self.base, examine(model, forgetting, self.asked), gates)
 
 
-def _concept_of(adapter: AdapterFile, catalogue: Sequence[Item]) -> Concept:
-    """What an adapter forgets, of this catalogue."""
-    items = tuple(item for item in catalogue if item.id in adapter.card.items)
-    return Concept(adapter.card.concept, Kind(adapter.card.kind), items)
+def _concepts_of(adapters: Sequence[AdapterFile], catalogue: Sequence[Item]) -> Iterator[Concept]:
+    """What adapters forget, of this catalogue; of one whose items have all left it nothing can be asked any more."""
+    for adapter in adapters:
+        items = tuple(item for item in catalogue if item.id in adapter.card.items)
+        if items:
+            yield Concept(adapter.card.concept, Kind(adapter.card.kind), items)
 
 
 def _without(catalogue: Sequence[Item], forgotten: Sequence[Concept], own: Concept) -> list[Item]:
