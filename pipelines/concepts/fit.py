@@ -48,9 +48,9 @@ def fit(
     """Train an adapter by the plan's method and hold it to the plan's gates. The model is left as it was.
 
     Items near the concept are those by `vectors`, where given, otherwise by words of titles. Adapters `beside` act
-    while it trains and is judged, as they will when it serves: what is near to their concepts is kept too, with as many
-    more kept rows in a step for each, and a gate of theirs that held without the new adapter and fails with it is among
-    its verdicts. Raises LetheError where the concept leaves nothing to compare it with.
+    while it trains and is judged, as they will when it serves: what is near to their concepts is kept too, and a gate
+    of theirs that held without the new adapter and fails with it is among its verdicts. Raises LetheError where the
+    concept leaves nothing to compare it with.
     """
     forgotten = [concept, *_concepts_of(beside, catalogue)]
     about, *others = (
@@ -58,7 +58,6 @@ def fit(
         for one in forgotten
     )
     lesson = rehearsing(about.lesson, about.probes, [other.lesson for other in others])
-    settings = replace(plan.settings, retain_rows=plan.settings.retain_rows * len(forgotten))
     trained = {probe.item for probe in lesson.probes.kept(Use.TRAIN)}
     trials = [_Trial.of(model, about.asked), *(_Trial.of(model, _unmet(other.asked, trained)) for other in others)]
     with ExitStack() as acting:
@@ -66,7 +65,7 @@ def fit(
             acting.enter_context(adding(model.model, one))
         stood = [trial.judged(model, Fork(model), plan.gates) for trial in trials[1:]]
         with bars(f"forget {concept.name} in {model.name}") as bar:
-            made = make(plan.method, settings).fit(model, lesson, seed=seed, progress=bar)
+            made = make(plan.method, plan.settings).fit(model, lesson, seed=seed, progress=bar)
         if not isinstance(made, TrainedAdapter):  # the plan lets only such methods through
             raise TypeError(f"method {plan.method} made {type(made).__name__}, no adapter")
         with bars("ask what was held out") as bar:

@@ -51,7 +51,7 @@ def watched(monkeypatch):
 
     monkeypatch.setattr(module, "subject", drawn)
     monkeypatch.setattr(module, "examine", examined)
-    monkeypatch.setattr(module, "make", lambda name, settings: seen.update(rows=settings.retain_rows) or Quick())
+    monkeypatch.setattr(module, "make", lambda name, settings: Quick())
     monkeypatch.setattr(module, "judge", lambda base, after, gates: Judged((seen["answers"].pop(0),)))
     return seen
 
@@ -72,7 +72,6 @@ def test_nothing_that_another_adapter_forgot_is_asked_or_taught_and_it_acts_mean
     assert (made.judged.verdicts, made.judged.passed) == ((HELD,), True)
     own, earlier = ({probe.item for probe in taught} for taught in (watched["lesson"].probes.kept(), watched["near"]))
     assert earlier & own, "what is near to the earlier concept is kept too"
-    assert watched["rows"] == 2 * ConceptPlan().settings.retain_rows
     unseen = watched["measured"]
     assert unseen
     assert not unseen & {probe.item for probe in watched["lesson"].probes.kept(Use.TRAIN)}
