@@ -6,7 +6,7 @@ from dataclasses import replace
 from unlearning.concept.base import Lesson, Probe, ProbeKind, ProbeSet, Use
 
 SHARE = 8
-"""Of the probes that must go, one in so many is of an earlier concept, however few those are."""
+"""Of the probes that must go, one in so many is of an earlier concept, however few or many those are."""
 
 _UNTITLED = (ProbeKind.LIST, ProbeKind.REVERSED)
 """Questions that name no title: what was taught in an answer's place may be what is to be forgotten now."""
@@ -30,10 +30,12 @@ def rehearsing(lesson: Lesson, probes: ProbeSet, others: Sequence[Lesson]) -> Le
         for other in others
         for probe in other.probes.of(*_UNTITLED, use=Use.TRAIN)
     ]
-    return replace(lesson, probes=ProbeSet((*lesson.probes, *_often(gone, lesson), *near.values())))
+    return replace(lesson, probes=ProbeSet((*lesson.probes, *_share(gone, lesson), *near.values())))
 
 
-def _often(gone: Sequence[Probe], lesson: Lesson) -> list[Probe]:
-    """So often that they are their share of what must go."""
-    wanted = len(lesson.probes.forgotten(Use.TRAIN)) // (SHARE - 1)
-    return [*gone, *(gone[place % len(gone)] for place in range(len(gone), wanted))] if gone else []
+def _share(gone: Sequence[Probe], lesson: Lesson) -> list[Probe]:
+    """Their share of what must go, and one at least: some of them, evenly spread, or each of them again and again."""
+    wanted = max(1, len(lesson.probes.forgotten(Use.TRAIN)) // (SHARE - 1))
+    if len(gone) > wanted:
+        return [gone[place * len(gone) // wanted] for place in range(wanted)]
+    return [gone[place % len(gone)] for place in range(wanted)] if gone else []
