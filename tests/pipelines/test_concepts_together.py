@@ -23,7 +23,7 @@ from unlearning.concept.gates import gated, judge
 from unlearning.concept.nearest import Vectors
 from unlearning.concept.trained import TrainedAdapter
 
-NAMES = ("Casablanca", "Star Trek", "Film-Noir")
+NAMES = ("Casablanca", "Star Trek", "Batman")
 ATTEMPTS = 3
 """Trainings of one concept: whoever repeats a refused `lethe forget concept` gets another seed each time."""
 
