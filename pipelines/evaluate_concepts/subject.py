@@ -21,7 +21,7 @@ class Sizes:
     """How much is asked: of everyone alike, and part of what a result is keyed by."""
 
     probes: ProbeSizes = field(default_factory=ProbeSizes)
-    most: int = 320
+    most: int = 640
     """Held-out probes of a kind at most."""
     people: int = 32
     """Synthetic people for whom lists are ordered."""
@@ -32,7 +32,11 @@ class Sizes:
 
 
 SHORT = Sizes(
-    ProbeSizes(neighbours=12, retained=30, forms=1, people=4, chosen=4), most=40, people=4, judged=4, disguised=4
+    ProbeSizes(neighbours=12, retained=30, measured=6, forms=1, people=4, chosen=4),
+    most=40,
+    people=4,
+    judged=4,
+    disguised=4,
 )
 
 

@@ -87,7 +87,7 @@ def questionnaire(
     *,
     seed: int,
     popularity: Mapping[ItemId, float] | None = None,
-    most: int = 320,
+    most: int = 640,
     people: int = 32,
 ) -> Questionnaire:
     """The held-out probes of a set, at most `most` of a kind drawn by the seed, and lists for so many people."""

@@ -101,6 +101,17 @@ def kept_kl(log_probs: Tensor, base_log_probs: Tensor) -> Tensor:
     return (base_log_probs.exp() * (base_log_probs - log_probs)).sum(-1).mean()
 
 
+def strayed(states: Tensor, base_states: Tensor) -> Tensor:
+    """Distance of states from the base's, mean over positions, in mean lengths of the base's: both [positions, hidden].
+
+    A KL hardly sees an answer lose its margin while it is still the likeliest; the states show it from the first step.
+    The distance is not squared: what one row must give up does not hide what many have lost. 0 where they are equal.
+    """
+    apart = torch.linalg.vector_norm(states - base_states, dim=-1)  # its slope at 0, where fits begin, is 0
+    share: Tensor = apart.mean() / torch.linalg.vector_norm(base_states, dim=-1).mean()
+    return share
+
+
 def excess(log_probs: Tensor, ceiling: Tensor, targets: Tensor) -> Tensor:
     """Nats by which target tokens are likelier than a ceiling says, 0 where they are not: mean over positions.
 

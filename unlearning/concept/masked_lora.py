@@ -1,7 +1,7 @@
 """Masked LoRA: choose where the concept sits, and teach an adapter confined to that place not to know it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -98,14 +98,14 @@ class MaskedLora:
         ready: Study | None = None,
     ) -> TrainedAdapter:
         """Train within a mask that has been chosen; `ready` is what `study` gave for this model, lesson and loss."""
-        settings, watch = self.settings, Watch.of(lesson, seed)
+        settings, watch = for_concept(self.settings, lesson), Watch.of(lesson, seed)
         with using(model.model, []):
             before = watch.check(model, 0)
             ready = ready or study(model, lesson, settings.loss, seed=seed)
             teacher = Teacher(model, ready, settings, seed=seed)
         confined = confine(model.model, choice.mask, rank=settings.rank, alpha=settings.alpha, seed=seed)
         try:
-            best, tensors = self._train(model, confined, teacher, (watch, before), progress)
+            best, tensors = _train(model, confined, teacher, settings, (watch, before), progress)
             confined.restore(tensors)
             canary = make_canary(model, watch.forget[0].question, NAME)
         finally:
@@ -116,28 +116,38 @@ class MaskedLora:
         facts = _facts(best, before, tensors)
         return TrainedAdapter(with_facts(AdapterFile(card, config, tensors), facts), facts)
 
-    def _train(
-        self,
-        model: LanguageModel,
-        confined: Confined,
-        teacher: Teacher,
-        watched: tuple[Watch, Check],
-        progress: Progress,
-    ) -> tuple[Check, dict[tuple[str, str], Tensor]]:
-        """The best checked state, of equals the last. Ends before its steps where all is forgotten and nothing lost."""
-        watch, before = watched
-        best, tensors = before, confined.tensors()
-        for step in _steps(confined, teacher, self.settings):
-            progress(step, self.settings.steps)
-            if step % self.settings.check_every and step != self.settings.steps:
-                continue
-            found = watch.check(model, step)
-            if found.regret(before) <= best.regret(before):
-                best, tensors = found, confined.tensors()
-            if found.regret(before) < self.settings.enough:
-                break
-        progress(self.settings.steps, self.settings.steps)
-        return best, tensors
+
+def for_concept(settings: ConceptSettings, lesson: Lesson) -> ConceptSettings:
+    """The settings with the steps that the lesson's concept takes."""
+    return replace(settings, steps=settings.steps_for(len(lesson.concept.items)))
+
+
+def _train(
+    model: LanguageModel,
+    confined: Confined,
+    teacher: Teacher,
+    settings: ConceptSettings,
+    watched: tuple[Watch, Check],
+    progress: Progress,
+) -> tuple[Check, dict[tuple[str, str], Tensor]]:
+    """The last state that was checked and hardly worse than the best before it: within what counts as enough.
+
+    Ends before its steps where all is forgotten and nothing lost.
+    """
+    watch, before = watched
+    best, tensors, least = before, confined.tensors(), before.regret(before)
+    for step in _steps(confined, teacher, settings):
+        progress(step, settings.steps)
+        if step % settings.check_every and step != settings.steps:
+            continue
+        found = watch.check(model, step)
+        regret = found.regret(before)
+        if regret <= least + settings.enough:
+            best, tensors, least = found, confined.tensors(), min(least, regret)
+        if regret < settings.enough:
+            break
+    progress(settings.steps, settings.steps)
+    return best, tensors
 
 
 def _steps(confined: Confined, teacher: Teacher, settings: ConceptSettings) -> Iterator[int]:

@@ -16,7 +16,7 @@ from llm.model import LanguageModel
 from unlearning.concept.base import Lesson, Progress, quiet
 from unlearning.concept.choosing import choose
 from unlearning.concept.confined import NAME, Confined, confine, modules_of
-from unlearning.concept.masked_lora import Check, Watch
+from unlearning.concept.masked_lora import Check, Watch, for_concept
 from unlearning.concept.objective import Teacher
 from unlearning.concept.settings import ConceptSettings, LossName, MaskName
 from unlearning.concept.study import study
@@ -49,7 +49,7 @@ class Negated:
 
     def fit(self, model: LanguageModel, lesson: Lesson, *, seed: int, progress: Progress = quiet) -> TrainedAdapter:
         """As `ConceptUnlearner.fit`, beside adapters that act as `MaskedLora.fit`."""
-        settings = replace(self.settings, loss=_TEACHING)
+        settings = replace(for_concept(self.settings, lesson), loss=_TEACHING)
         watch = Watch.of(lesson, seed)
         with using(model.model, []):
             choice = choose(model, lesson, settings, seed=seed)

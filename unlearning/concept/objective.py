@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from llm.model import LanguageModel
-from unlearning.concept.losses import OBJECTIVES, Reading, Terms, excess, kept_kl, log_softmax
+from unlearning.concept.losses import OBJECTIVES, Reading, Terms, excess, kept_kl, log_softmax, strayed
 from unlearning.concept.rows import Batch, Row, answer_states, hidden_states, logits_of, one_batch, row_sums
 from unlearning.concept.settings import ConceptSettings, LossName
 from unlearning.concept.study import KEPT, UNKNOWN, Part, Study
@@ -51,6 +51,15 @@ class Hand:
     unknown_facts: slice
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one pass says at the answers' tokens: their states [tokens, hidden] and log-probabilities."""
+
+    batch: Batch
+    states: Tensor
+    spread: Tensor
+
+
 class Teacher:
     """Draws the rows of each step and says how far the model is from what it shall be, in one pass.
 
@@ -77,7 +86,7 @@ class Teacher:
         self._control = self._control_vector(seed) if "control" in self._objective.needs else None
 
     def loss(self, step: int) -> Tensor:
-        """Forget term + retain x KL on what stays + KL on what is unknown, with a graph to the adapter's parameters.
+        """Forget term + what stays (KL and the distance of its states) + KL on what is unknown, to be differentiated.
 
         A bounded ascent adds the excess of the concept's facts, in nats a token.
         """
@@ -85,17 +94,25 @@ class Teacher:
         batch = one_batch(hand.rows, self._model.device)
         with listening(self._layer) as heard:
             states = answer_states(self._model, batch)
-        spread = log_softmax(logits_of(self._model, states))
-        forget = self._objective.loss(self._terms(hand, batch, spread, heard))
-        kept = self._settings.retain * kept_kl(*self._beside(hand, batch, spread, hand.kept)[:2])
+        said = Said(batch, states, log_softmax(logits_of(self._model, states)))
+        forget = self._objective.loss(self._terms(hand, said, heard))
+        return forget + self._what_stays(hand, said) + self._what_is_unknown(hand, said)
+
+    def _what_stays(self, hand: Hand, said: Said) -> Tensor:
+        inside, base = self._beside(hand, said, hand.kept)
+        kl = kept_kl(said.spread[inside], self._spread_of(base))
+        return self._settings.retain * kl + self._settings.features * strayed(said.states[inside], base)
+
+    def _what_is_unknown(self, hand: Hand, said: Said) -> Tensor | float:
         if hand.unknown.start == hand.unknown.stop:
-            return forget + kept
-        unknown = kept_kl(*self._beside(hand, batch, spread, hand.unknown)[:2])
-        bounded = self._settings.loss is LossName.BOUNDED_ASCENT
-        if not bounded or hand.unknown_facts.start == hand.unknown_facts.stop:
-            return forget + kept + unknown
-        said = excess(*self._beside(hand, batch, spread, hand.unknown_facts))
-        return forget + kept + unknown + self._settings.excess * said
+            return 0.0
+        inside, base = self._beside(hand, said, hand.unknown)
+        kl = kept_kl(said.spread[inside], self._spread_of(base))
+        if self._settings.loss is not LossName.BOUNDED_ASCENT or hand.unknown_facts.start == hand.unknown_facts.stop:
+            return kl
+        inside, base = self._beside(hand, said, hand.unknown_facts)
+        more = excess(said.spread[inside], self._spread_of(base), said.batch.targets[inside])
+        return kl + self._settings.excess * more
 
     def hand(self, step: int) -> Hand:
         """The rows of a step; sides of the pairs that the loss does not read are left out."""
@@ -116,7 +133,8 @@ class Teacher:
         parts = (slice(first), slice(first, second), slice(second, third), slice(third, len(rows)))
         return Hand(tuple(pairs), tuple(units), rows, *parts, unknown_facts=slice(third, third + facts))
 
-    def _terms(self, hand: Hand, batch: Batch, spread: Tensor, heard: Sequence[Tensor]) -> Terms:
+    def _terms(self, hand: Hand, said: Said, heard: Sequence[Tensor]) -> Terms:
+        batch, spread = said.batch, said.spread
         in_rows = row_sums(spread.gather(1, batch.targets[:, None])[:, 0], batch)[torch.tensor(batch.rows).argsort()]
         lengths = in_rows.new_tensor([float(len(row.answer)) for row in hand.rows])
         needs, pairs = self._objective.needs, list(hand.pairs)
@@ -131,15 +149,17 @@ class Teacher:
             control=self._control,
         )
 
-    def _beside(self, hand: Hand, batch: Batch, spread: Tensor, part: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """What model and base say at the answer tokens of the rows of a part (kept or unknown), and those tokens."""
+    def _beside(self, hand: Hand, said: Said, part: slice) -> tuple[Tensor, Tensor]:
+        """Which answer tokens are of the rows of a part (kept or unknown), and the base's states at them."""
         base = [states for unit in hand.units for states in self._study.kept_base[unit]]
-        ordered = [base[n - hand.kept.start] for n in batch.rows if part.start <= n < part.stop]
-        with torch.no_grad():
-            base_spread = log_softmax(logits_of(self._model, torch.cat(ordered)))
-        of = _numbers(batch)[batch.target_owner]
-        inside = (of >= part.start) & (of < part.stop)
-        return spread[inside], base_spread, batch.targets[inside]
+        ordered = [base[n - hand.kept.start] for n in said.batch.rows if part.start <= n < part.stop]
+        of = _numbers(said.batch)[said.batch.target_owner]
+        return (of >= part.start) & (of < part.stop), torch.cat(ordered)
+
+    @torch.no_grad()
+    def _spread_of(self, states: Tensor) -> Tensor:
+        """What the base says where it has these states."""
+        return log_softmax(logits_of(self._model, states))
 
     @torch.no_grad()
     def _control_vector(self, seed: int) -> Tensor:

@@ -32,7 +32,8 @@ def list_probes(concept: Concept, catalogue: Sequence[Item], wordings: Mapping[U
     """A list of a genre's titles, in catalogue order, has come as far as a concept item: is it named next?
 
     What stands before it is outside the concept; what may be said instead is the next title outside it. An item has
-    none where no shelf of its allows that. Of each use the item gets one wording a shelf, in turn.
+    none where no shelf of its allows that. Every training wording asks for a shelf, as there are few of them beside
+    many facts; of the other uses the item gets one wording a shelf, in turn.
     """
     shelves: dict[str, list[Item]] = defaultdict(list)
     for item in catalogue:
@@ -44,8 +45,8 @@ def list_probes(concept: Concept, catalogue: Sequence[Item], wordings: Mapping[U
         usable = [(genre, place) for genre, place in placed if place is not None][:_SHELVES]
         for use, forms in wordings.items():
             for turn, (genre, (before, instead)) in enumerate(usable):
-                form = forms[(number + turn) % len(forms)]
-                made.append(
+                first = (number + turn) % len(forms)
+                made += [
                     Probe(
                         question=form.format(g=genre),
                         answers=(f" {item.title}",),
@@ -56,7 +57,8 @@ def list_probes(concept: Concept, catalogue: Sequence[Item], wordings: Mapping[U
                         begun="".join(f"{other.title}; " for other in before).rstrip(),
                         alternates=(f" {instead.title}",),
                     )
-                )
+                    for form in (forms if use is Use.TRAIN else forms[first : first + 1])
+                ]
     return made
 
 

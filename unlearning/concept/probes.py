@@ -26,6 +26,9 @@ class ProbeSizes:
     beside: int = 80
     """The next nearest, which train alone."""
     retained: int = 240
+    """Others: three in five train, one selects and one measures."""
+    measured: int = 160
+    """Others that only measure: a gate of a hundredth is not to rest on fifty titles."""
     forms: int = 2
     """Wordings of each fact for an item that must stay."""
     people: int = 16
@@ -39,6 +42,7 @@ _RETAINED = ((Use.TRAIN,), (Use.TRAIN,), (Use.TRAIN,), (Use.SELECT,), (Use.HELD_
 _NEAREST = (tuple(Use),)
 """The nearest are all trained on and all measured, in other wordings: a deployed adapter spares what it was shown."""
 _BESIDE = ((Use.TRAIN,),)
+_MEASURED = ((Use.HELD_OUT,),)
 
 
 def divide(forms: Forms) -> dict[Use, tuple[str, ...]]:
@@ -94,10 +98,12 @@ def build_probes(
     made += _otherwise(concept, catalogue, controls, sizes, seed)
     rng = np.random.default_rng([seed, 3])
     near, beside, rest = _by_nearness(concept, catalogue, sizes, vectors)
-    others = [rest[row] for row in rng.permutation(len(rest))[: sizes.retained]]
+    drawn = [rest[row] for row in rng.permutation(len(rest))]
+    others, measuring = drawn[: sizes.retained], drawn[sizes.retained :][: sizes.measured]
     made += _keeping(near, ProbeKind.NEIGHBOUR, shared, rng, forms=sizes.forms, uses=_NEAREST)
     made += _keeping(beside, ProbeKind.NEIGHBOUR, shared, rng, forms=sizes.forms, uses=_BESIDE)
     kept = _keeping(others, ProbeKind.RETAIN, shared, rng, forms=sizes.forms, uses=_RETAINED)
+    made += _keeping(measuring, ProbeKind.RETAIN, shared, rng, forms=sizes.forms, uses=_MEASURED)
     measured = {probe.item for probe in kept if probe.use is Use.HELD_OUT}
     texts = fluency_probes(
         [item for item in others if item.id in measured], divide(questions.DESCRIPTION)[Use.HELD_OUT]

@@ -1,8 +1,8 @@
 """The settings of masked LoRA, declared once."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
-from math import inf
 
 from db.errors import LetheError
 
@@ -55,7 +55,7 @@ class ConceptSettings:
     """How an adapter is fitted. Figures without a unit are counts."""
 
     mask: MaskName = MaskName.GUIDED
-    neurons: int = 256
+    neurons: int = 512
     cap: float = 0.5
     """The largest share of the chosen neurons that one layer may hold."""
     heads: int = 0
@@ -65,35 +65,47 @@ class ConceptSettings:
     """The weight of the controls' saliency in the score."""
     loss: LossName = LossName.REFUSAL
     retain: float = 8.0
-    """The weight of the retain term."""
+    """The weight of the KL on what is kept."""
+    features: float = 64.0
+    """The weight of how far the last states stray on what is kept, in lengths of the base's (feature distillation)."""
     rank: int = 8
     alpha: float = 16.0
     rate: float = 4e-3
     decay: float = 0.0
     """AdamW's weight decay."""
     steps: int = 150
-    """At most; fewer where forgetting is complete on the selecting probes."""
+    """At most, of a concept of eight items (`steps_for`); fewer where all is forgotten on the selecting probes."""
     forget_rows: int = 16
     """Questions about the concept in a step."""
     retain_rows: int = 32
     unknown_rows: int = 8
     """Facts of the concept in a step that are to be answered, token by token, as under a title that does not exist."""
-    excess: float = 1.0
+    excess: float = 2.0
     """Of a bounded ascent: the weight of what those answers' tokens are likelier than under such a title, in nats."""
     check_every: int = 25
     enough: float = 0.02
-    """A fit ends where probability left, answers left and twice what else was lost come to less than this."""
+    """A fit ends where probability left, answers left and twice what else was lost come to less than this; of states
+    that differ by no more the later is kept."""
 
     @property
     def unknown(self) -> int:
         """`unknown_rows` beside what refuses; none beside the other losses, which stay as they were published."""
         return self.unknown_rows if self.loss in (LossName.REFUSAL, LossName.BOUNDED_ASCENT) else 0
 
+    def steps_for(self, items: int) -> int:
+        """Steps at most for a concept of so many items: with the root of their number from eight on, fourfold at most.
+
+        >>> [ConceptSettings(steps=150).steps_for(items) for items in (1, 8, 24, 200)]
+        [150, 150, 260, 600]
+        """
+        return round(self.steps * min(4.0, math.sqrt(max(1.0, items / 8))))
+
     def __post_init__(self) -> None:
         for name in ("neurons", "rank", "steps", "forget_rows", "retain_rows", "check_every"):
             if getattr(self, name) < 1:
                 raise LetheError(f"{name} is {getattr(self, name)}: give 1 or more")
-        if not 0 <= self.excess < inf:
-            raise LetheError(f"excess is {self.excess}: give 0 or a number above it")
+        for name in ("retain", "features", "excess"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise LetheError(f"{name} is {getattr(self, name)}: give 0 or a number above it")
         if not 0 < self.cap <= 1:
             raise LetheError(f"cap is {self.cap}: give a share above 0 and at most 1")

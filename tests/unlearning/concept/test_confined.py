@@ -114,7 +114,7 @@ def test_an_empty_mask_or_one_of_another_model_is_refused():
 )
 def test_any_loss_goes_with_any_mask_and_falls(loss, mask):
     model = toy_model()
-    settings = replace(SETTINGS, loss=loss, mask=mask, steps=4, rate=0.01, decay=0.0, retain=0.1)
+    settings = replace(SETTINGS, loss=loss, mask=mask, steps=4, rate=0.01, decay=0.0, retain=0.1, features=0.0)
     teacher = Teacher(model, study(model, toy_lesson(), loss, seed=0), settings, seed=0)
     confined = confine(model.model, choose(model, toy_lesson(), settings, seed=0).mask, rank=4, alpha=8, seed=0)
     before = float(teacher.loss(0).detach())

@@ -65,6 +65,16 @@ def test_kl_is_of_the_base_from_the_model_and_nothing_where_they_agree():
     assert losses.kept_kl(base, base) == 0
 
 
+def test_states_stray_by_their_distance_in_lengths_of_the_base_and_not_at_all_at_the_beginning():
+    base = torch.tensor([[3.0, 4.0], [0.0, 15.0]])
+    states = torch.tensor([[3.0, 4.0], [9.0, 3.0]], requires_grad=True)
+    found = losses.strayed(states, base)
+    assert found.item() == pytest.approx((0 + 15) / (5 + 15))
+    found.backward()
+    assert states.grad[0].tolist() == [0, 0]
+    assert states.grad[1].tolist() == pytest.approx([9 / 15 / 20, -12 / 15 / 20])
+
+
 def test_excess_is_what_targets_are_likelier_than_the_ceiling_and_ends_below_it():
     said = torch.tensor([[0.5, 0.5], [0.1, 0.9], [0.25, 0.75]]).log().requires_grad_()
     ceiling = torch.tensor([[0.25, 0.75], [0.2, 0.8], [0.25, 0.75]]).log()

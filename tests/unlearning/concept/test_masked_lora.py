@@ -135,6 +135,30 @@ def test_beside_another_the_base_is_still_what_is_traced_and_taught(method, monk
     assert not torch.isclose(first, beside), "the other adapter acts while this one trains"
 
 
+def test_of_states_that_hardly_differ_the_later_is_kept_and_no_worse_one(monkeypatch):
+    left = iter([0.9, 0.5, 0.51, 0.6, 0.49])
+    monkeypatch.setattr(masked_lora.Watch, "check", lambda _self, _model, step: Check(step, next(left), 0, 1, 1, 1))
+    settings = replace(SMALL, steps=4, check_every=1, enough=0.02)
+    assert MaskedLora(settings).fit(toy_model(), toy_lesson(), seed=0).facts["steps"] == 4
+    left = iter([0.9, 0.5, 0.51, 0.6, 0.53])
+    assert MaskedLora(settings).fit(toy_model(), toy_lesson(), seed=0).facts["steps"] == 2
+
+
+def test_what_strays_weighs_by_its_setting():
+    model, made = toy_model(), toy_lesson()
+    read = masked_lora.study(model, made, LossName.REFUSAL, seed=0)
+    other = adapter(model, "another", seed=1, size=0.5)
+    at = {}
+    for features in (0.0, 1.0, 3.0):
+        teacher = Teacher(model, read, replace(SMALL, features=features), seed=0)
+        base = float(teacher.loss(0))
+        with adding(model.model, other):
+            at[features] = base, float(teacher.loss(0))
+    assert at[0.0][0] == pytest.approx(at[3.0][0], abs=1e-4)  # the base has not strayed
+    assert at[1.0][1] > at[0.0][1]
+    assert at[3.0][1] - at[0.0][1] == pytest.approx(3 * (at[1.0][1] - at[0.0][1]), rel=1e-4)
+
+
 def test_regret_is_nothing_only_where_all_is_forgotten_and_nothing_lost():
     before = Check(0, forgotten=0.5, leaked=0.6, kept=0.8, kept_exact=0.9, near=0.9)
     assert Check(1, 0.0, 0.0, 0.8, 0.9, 0.9).regret(before) == 0

@@ -278,7 +278,7 @@ def test_negating_turns_the_change_of_every_weight_around():
 
 def test_what_is_subtracted_would_have_raised_the_answers():
     model = toy_model()
-    settings = replace(SETTINGS, mask=MaskName.NONE, steps=12, rate=1e-2)
+    settings = replace(SETTINGS, mask=MaskName.NONE, steps=12, rate=1e-2, features=0.0)
     forgotten = little().probes.forgotten(Use.TRAIN).probes
     base = recall(model, forgotten).log_prob.mean()
     lowered = Negated(settings, strengths=(1.0,)).fit(model, little(), seed=0)

@@ -50,6 +50,15 @@ def test_a_list_comes_to_a_concept_item_and_names_none_before():
         assert probe.alternates[0].strip() not in titles
 
 
+def test_every_training_wording_asks_for_a_list_and_of_the_others_one_a_shelf():
+    wordings = {Use.TRAIN: ("A {g}", "B {g}", "C {g}"), Use.SELECT: ("D {g}", "E {g}"), Use.HELD_OUT: ("F {g}",)}
+    made = list_probes(concept(), catalogue(), wordings)
+    counts = {use: sum(probe.use is use for probe in made) for use in Use}
+    shelves = counts[Use.HELD_OUT]
+    assert shelves
+    assert counts == {Use.TRAIN: 3 * shelves, Use.SELECT: shelves, Use.HELD_OUT: shelves}
+
+
 def test_the_list_is_the_catalogues_own():
     """What is begun and answered is what the corpus lists of that genre, in its order."""
     probe = probes().of(ProbeKind.LIST).probes[0]

@@ -10,7 +10,7 @@ from tests.unlearning.concept.world import catalogue, concept, probes, toy_lesso
 from unlearning.concept.base import KEPT, Concept, Kind, Lesson, Probe, ProbeKind, ProbeSet, Use, lesson
 from unlearning.concept.controls import matched_controls, neighbours, outside
 from unlearning.concept.people import disguised_people, judged_people
-from unlearning.concept.probes import build_probes, divide, taught_instead
+from unlearning.concept.probes import ProbeSizes, build_probes, divide, taught_instead
 from unlearning.concept.wordings import PARAPHRASES
 
 
@@ -45,6 +45,21 @@ def test_items_that_must_stay_are_of_one_use_but_for_the_nearest_and_never_of_th
     assert all(len(found) == 1 for found in retained.values())
     assert {use for found in retained.values() for use in found} == set(Use)
     assert all(found == set(Use) for found in near.values())
+
+
+def test_items_that_only_measure_come_after_those_that_train():
+    sizes = ProbeSizes(neighbours=4, beside=0, retained=10, measured=6, people=1)
+    with_more = build_probes(concept(), catalogue(), seed=0, sizes=sizes)
+    without = build_probes(concept(), catalogue(), seed=0, sizes=replace(sizes, measured=0))
+    trained, less = (
+        {probe.item for probe in found.of(ProbeKind.RETAIN, use=Use.TRAIN)} for found in (with_more, without)
+    )
+    measured, fewer = (
+        {probe.item for probe in found.of(ProbeKind.RETAIN, use=Use.HELD_OUT)} for found in (with_more, without)
+    )
+    assert trained == less
+    assert len(measured) == len(fewer) + 6
+    assert not measured & trained
 
 
 def test_the_nearest_are_measured_in_wordings_that_do_not_train():
