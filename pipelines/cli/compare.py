@@ -11,6 +11,7 @@ from pipelines.cli.drift import about
 from pipelines.cli.evaluate_concepts import Concepts, Oracles, oracles_of
 from pipelines.cli.options import ROOT, Json, Root, open_store
 from pipelines.cli.output import emit, plain, progress, say, table
+from unlearning.concept.settings import ADAPTER
 
 if TYPE_CHECKING:
     from pipelines.compare.arms import Arm
@@ -25,7 +26,7 @@ def compare(
     arm: Arms = None,
     surface: Surfaces = None,
     oracle: Oracles = None,
-    method: Annotated[str, typer.Option("--method", help="Of the adapter: LOSS-guided.")] = "refusal-guided",
+    method: Annotated[str, typer.Option("--method", help="Of the adapter: LOSS-guided.")] = ADAPTER,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Of whatever is trained (3).")] = None,
     people: Annotated[int | None, typer.Option("--people", min=2, help="Whose lists are looked at (40).")] = None,
     weight: Annotated[float, typer.Option("--weight", min=0, max=1, help="The model's share in lists.")] = 0.3,

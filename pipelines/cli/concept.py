@@ -42,7 +42,9 @@ def concept(
     layer: Annotated[Layer, typer.Option("--layer", help="Where it is to be forgotten.")] = Layer.BOTH,
     method: Annotated[
         str | None,
-        typer.Option("--method", help="How a model forgets: LOSS-MASK (refusal-guided), negated; of ids: tracer, npo."),
+        typer.Option(
+            "--method", help="How a model forgets: LOSS-MASK (refusal-guided, say), negated; of ids: tracer, npo."
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="The model that forgets, if not the trained set's.")

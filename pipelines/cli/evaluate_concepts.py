@@ -68,7 +68,7 @@ def concepts(
     Examples:
       lethe evaluate concepts --quick
       lethe evaluate concepts --concept "Star Trek" --oracle "Star Trek=forks/without-star-trek" --minutes 50
-      lethe evaluate concepts --method refusal-guided --method refusal-random --neurons 64 --neurons 256 --draws 5
+      lethe evaluate concepts --method npo-guided --method npo-random --neurons 64 --neurons 512 --draws 5
       lethe evaluate concepts --people 100 --page concepts.md
     """
     from pipelines.concepts.plan import load_concept_plan

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from db.errors import LetheError
-
-ADAPTER = "refusal-guided"
-"""The method of the adapter, unless another LOSS-guided is named."""
+from unlearning.concept.settings import ADAPTER, LOSS
 
 PROMPT = "prompt"
 """The method that fits nothing: no seed changes it."""
@@ -47,8 +45,8 @@ _ARMS = (
     Arm("adapter", method=ADAPTER),
     Arm(BOTH, hides=True, method=ADAPTER),
     Arm(ERASURE, erases=True),
-    Arm("random-mask adapter", method="refusal-random"),
-    Arm("full LoRA", method="refusal-none"),
+    Arm("random-mask adapter", method=f"{LOSS.value}-random"),
+    Arm("full LoRA", method=f"{LOSS.value}-none"),
     Arm("prompt only", method=PROMPT),
     Arm(ORACLE, hides=True, erases=True, absent=True, fork=True),
 )
@@ -74,5 +72,5 @@ def arms(names: Sequence[str] = (), *, method: str = ADAPTER) -> tuple[Arm, ...]
     loss, _, mask = method.rpartition("-")
     if mask != "guided" or not loss:
         raise LetheError(f"--method {method} is no guided adapter: give LOSS-guided, as in {ADAPTER}")
-    own = [replace(arm, method=arm.method.replace("refusal-", f"{loss}-")) for arm in _ARMS]
+    own = [replace(arm, method=arm.method.replace(f"{LOSS.value}-", f"{loss}-")) for arm in _ARMS]
     return tuple(arm for arm in own if not names or arm.name in (*names, NONE, ORACLE))

@@ -13,7 +13,7 @@ from pipelines.config import stored_settings
 from pipelines.evaluate_concepts.subject import Sizes
 from unlearning.concept.gates import Gates
 from unlearning.concept.probes import ProbeSizes
-from unlearning.concept.settings import ConceptSettings
+from unlearning.concept.settings import ADAPTER, ConceptSettings
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 class ConceptPlan:
     """Method and settings of a training, and the thresholds that an adapter must keep to be registered."""
 
-    method: str = "refusal-guided"
+    method: str = ADAPTER
     sizes: Sizes = field(default_factory=Sizes)
     """How much is taught and asked."""
     settings: ConceptSettings = field(default_factory=ConceptSettings)

@@ -8,26 +8,23 @@ from pipelines.evaluate_concepts.spec import drawn, sized
 from pipelines.evaluate_concepts.subject import SHORT, Sizes
 from unlearning.concept.attacks.relearn import USUAL, Budget
 from unlearning.concept.methods import OTHERS, make
-from unlearning.concept.settings import ConceptSettings
+from unlearning.concept.settings import ADAPTER, LOSS, ConceptSettings, LossName, MaskName
 
 CONCEPTS = ("Casablanca", "Star Trek", "Film-Noir")
 """A title, a franchise and a genre of ml-100k, unless others are named; a quick run has the second alone."""
 
 METHODS = (
-    "refusal-guided",
-    *(f"refusal-{mask}" for mask in ("random", "layered", "magnitude", "fisher", "salun", "none")),
-    *(
-        f"{loss}-guided"
-        for loss in ("bounded_ascent", "ascent", "grad_diff", "npo", "simnpo", "alternate", "rmu", "random_labels")
-    ),
+    ADAPTER,
+    *(f"{LOSS.value}-{mask.value}" for mask in MaskName if mask is not MaskName.GUIDED),
+    *(f"{loss.value}-guided" for loss in LossName if loss is not LOSS),
     *OTHERS,
 )
 """Unless others are named: every mask with one loss, every loss with one mask, and all without either."""
 
-ATTACKED = ("refusal-guided", "bounded_ascent-guided", "refusal-random", "refusal-none", "npo-guided", "ablation")
+ATTACKED = (ADAPTER, f"{LOSS.value}-random", f"{LOSS.value}-none", "refusal-guided", "npo-guided", "ablation")
 """Unless others are named: attacks take longer than all else."""
 
-QUICK_METHODS = ("refusal-guided", "refusal-random", "ablation", "prompt")
+QUICK_METHODS = (ADAPTER, f"{LOSS.value}-random", "ablation", "prompt")
 
 QUICK_SETTINGS = ConceptSettings(neurons=64, steps=40, check_every=20)
 """A few steps within a small mask."""

@@ -15,7 +15,7 @@ from pipelines.evaluate_concepts.summary import of_measure
 from unlearning.concept.attacks.trainable import Way
 from unlearning.concept.base import ProbeKind
 from unlearning.concept.evaluate import accuracy_of
-from unlearning.concept.methods import OTHERS, TRAINED
+from unlearning.concept.methods import TRAINED
 from unlearning.concept.settings import MaskName
 
 Found = Mapping[str, Any]
@@ -105,15 +105,15 @@ def relearning(one: Found) -> list[Chart]:
 
 
 def masks_compared(one: Found) -> Picture:
-    """Masks under one loss at equal size: what is left, and what is kept, with the deviation over seeds."""
-    lines = []
+    """Masks under one loss, that with most of them: what is left, and what is kept, with the deviation over seeds."""
+    named = {"left on the concept": LEFT_KINDS, "neighbours": KEPT_KINDS[:1], "others": KEPT_KINDS[1:]}
+    by_loss: dict[str, list[tuple[str, list[Dot]]]] = {}
     for row in one["rows"]:
-        method, _, mask = row["method"].rpartition("-")
-        if method != "refusal" or mask not in set(MaskName) or row["method"] in OTHERS:
-            continue
-        named = {"left on the concept": LEFT_KINDS, "neighbours": KEPT_KINDS[:1], "others": KEPT_KINDS[1:]}
-        lines.append((row["label"], [_dot(row, name, kinds) for name, kinds in named.items()]))
-    return Picture(f"{one['name']}: masks under the refusal loss, accuracy", lines)
+        if row["method"] in TRAINED:
+            line = (row["label"], [_dot(row, name, kinds) for name, kinds in named.items()])
+            by_loss.setdefault(row["method"].rpartition("-")[0], []).append(line)
+    loss = max(by_loss, key=lambda name: len(by_loss[name]), default="")
+    return Picture(f"{one['name']}: masks under one loss ({loss}), accuracy", by_loss.get(loss, []))
 
 
 def _dot(row: Found, name: str, kinds: Sequence[ProbeKind]) -> Dot:

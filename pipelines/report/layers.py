@@ -11,7 +11,7 @@ from db import catalogue
 from db.records import Item
 from pipelines.cli.output import plain
 from pipelines.compare import page
-from pipelines.compare.arms import ADAPTER, ARMS, NONE, ORACLE, Arm, arms
+from pipelines.compare.arms import ARMS, NONE, ORACLE, Arm, arms
 from pipelines.compare.cells import ROWS, load
 from pipelines.compare.run import Planned
 from pipelines.compare.spec import Scope, Spec
@@ -35,6 +35,7 @@ from pipelines.report.figures import Heat
 from pipelines.report.kept import Cell, Shelf
 from pipelines.report.markdown import rendered
 from pipelines.report.markup import Html, join
+from unlearning.concept.settings import ADAPTER
 
 COMMAND = "lethe compare"
 

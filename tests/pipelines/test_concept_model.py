@@ -17,6 +17,7 @@ from pipelines.concepts import fit, unlearn
 from tests.llm.test_adapters import adapter
 from tests.pipelines.commands import OTHER, SOMEBODY, THIRD, erased, forgotten, subjects_file
 from unlearning.concept.gates import Judged
+from unlearning.concept.settings import ADAPTER
 from unlearning.concept.trained import TrainedAdapter
 
 FORGET = ("forget", "concept", "Horror", "--layer", "model", "--yes")
@@ -62,7 +63,7 @@ def test_an_adapter_is_registered_served_and_taken_off_bit_for_bit(lethe, traine
     told = lethe.read(*FORGET)
     assert (told["request"]["state"], told["gates"][0]["passed"]) == ("unlearned", True)
     (one,) = adapters(lethe)
-    assert (one.scope, one.state, one.settings["method"]) == (Scope.NONE, artifacts.LIVE, "refusal-guided")
+    assert (one.scope, one.state, one.settings["method"]) == (Scope.NONE, artifacts.LIVE, ADAPTER)
     card = read_adapter(lethe.root / one.path).card
     assert (card.concept, one.settings["base"]) == ("Horror", card.base)
     changed = lists(lethe, SOMEBODY, OTHER)

@@ -23,7 +23,7 @@ from unlearning.concept.base import Kind, ProbeKind
 from unlearning.concept.cells import Sample
 from unlearning.concept.evaluate import accuracy_of, probability_of
 from unlearning.concept.masked_lora import MaskedLora
-from unlearning.concept.settings import ConceptSettings
+from unlearning.concept.settings import ADAPTER, ConceptSettings
 
 DIRECT = accuracy_of(ProbeKind.DIRECT)
 
@@ -227,7 +227,7 @@ def test_what_a_wish_leaves_empty_is_filled_in():
         ("Casablanca", "Star Trek", "Film-Noir"), (64,), 3, 5
     )  # fmt: skip
     assert set(whole.attacked) < set(whole.methods)
-    assert (quick.concepts, quick.seeds, quick.attacked) == (("Star Trek",), 1, ("refusal-guided",))
+    assert (quick.concepts, quick.seeds, quick.attacked) == (("Star Trek",), 1, (ADAPTER,))
     assert QUICK_SETTINGS.steps < ConceptSettings().steps
     own = filled(Wish(("X",), ("ssd",), (8, 16), ("none",), 2, 4, 7), 64)
     assert own == Grid(("X",), ("ssd",), (8, 16), seeds=2, draws=4, attacked=(), draw=7)

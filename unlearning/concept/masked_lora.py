@@ -105,7 +105,7 @@ class MaskedLora:
             teacher = Teacher(model, ready, settings, seed=seed)
         confined = confine(model.model, choice.mask, rank=settings.rank, alpha=settings.alpha, seed=seed)
         try:
-            best, tensors = _train(model, confined, teacher, settings, (watch, before), progress)
+            best, tensors = _train(model, confined, teacher, settings, (watch, before), progress=progress)
             confined.restore(tensors)
             canary = make_canary(model, watch.forget[0].question, NAME)
         finally:
@@ -128,6 +128,7 @@ def _train(
     teacher: Teacher,
     settings: ConceptSettings,
     watched: tuple[Watch, Check],
+    *,
     progress: Progress,
 ) -> tuple[Check, dict[tuple[str, str], Tensor]]:
     """The last state that was checked and hardly worse than the best before it: within what counts as enough.

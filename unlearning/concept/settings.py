@@ -50,6 +50,13 @@ class LossName(StrEnum):
     RANDOM_LABELS = "random_labels"
 
 
+LOSS = LossName.BOUNDED_ASCENT
+"""Of the adapters that are served and compared unless another is named: docs/decisions/0019."""
+
+ADAPTER = f"{LOSS.value}-{MaskName.GUIDED.value}"
+"""The method of that loss, by its name."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConceptSettings:
     """How an adapter is fitted. Figures without a unit are counts."""
@@ -63,7 +70,7 @@ class ConceptSettings:
     signal: Signal = Signal.MARGIN
     beta: float = 1.0
     """The weight of the controls' saliency in the score."""
-    loss: LossName = LossName.REFUSAL
+    loss: LossName = LOSS
     retain: float = 8.0
     """The weight of the KL on what is kept."""
     features: float = 64.0
@@ -78,7 +85,7 @@ class ConceptSettings:
     forget_rows: int = 16
     """Questions about the concept in a step."""
     retain_rows: int = 32
-    unknown_rows: int = 8
+    unknown_rows: int = 16
     """Facts of the concept in a step that are to be answered, token by token, as under a title that does not exist."""
     excess: float = 2.0
     """Of a bounded ascent: the weight of what those answers' tokens are likelier than under such a title, in nats."""
