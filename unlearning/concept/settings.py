@@ -77,7 +77,7 @@ class ConceptSettings:
     """The weight of how far the last states stray on what is kept, in lengths of the base's (feature distillation)."""
     rank: int = 8
     alpha: float = 16.0
-    rate: float = 4e-3
+    rate: float = 1.6e-2
     decay: float = 0.0
     """AdamW's weight decay."""
     steps: int = 150
