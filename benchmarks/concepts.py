@@ -2,10 +2,10 @@
 
     python -m benchmarks.concepts --work DIR [--minutes N] [--threads N] [--page FILE] [-- OPTIONS]
 
-Trains the forks (`benchmarks.concept_forks`, some 80 minutes of a core), makes a root of their catalogue, and runs `lethe
-evaluate concepts` in it with an oracle for each concept; OPTIONS go to that command (--method, --seeds, --people, ...),
-whose status it ends with: 75 says that cells are left. What has ended is not done again; --page is written when
-nothing is left.
+Trains the forks (`benchmarks.concept_forks`, some 80 minutes of a core), makes a root of their catalogue, and runs
+`lethe evaluate concepts` in it with an oracle for each concept; OPTIONS go to that command (--method, --seeds,
+--people, ...), whose status it ends with: 75 says that cells are left. What has ended is not done again; --page is
+written when nothing is left.
 """
 
 import argparse

@@ -5,7 +5,8 @@ the columns of `lora_A` that belong to chosen neurons and heads. All else of tho
 hook keeps its gradient zero; the other matrix of each pair is free. A weight's change is then zero outside the mask.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,6 +112,20 @@ def free_part(key: str, mask: Mask, columns: int, rows: int) -> Tensor:
     else:
         free[list(mask.neurons[layer])] = 1
     return free
+
+
+@contextmanager
+def up_to(model: Any, layer: int) -> Iterator[None]:
+    """Within the context the adapter in training acts in the decoder layers up to this one (from 0) and in no other."""
+    above = [one for key, one in layers_of(model).items() if NAME in one.scaling and int(key.split(".")[2]) > layer]
+    scales = [one.scaling[NAME] for one in above]
+    for one in above:
+        one.scaling[NAME] = 0.0
+    try:
+        yield
+    finally:
+        for one, scale in zip(above, scales, strict=True):
+            one.scaling[NAME] = scale
 
 
 def _by_columns(key: str) -> bool:

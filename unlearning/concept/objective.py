@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from llm.model import LanguageModel
+from unlearning.concept.confined import up_to
 from unlearning.concept.losses import OBJECTIVES, Reading, Terms, excess, kept_kl, log_softmax, strayed
 from unlearning.concept.rows import Batch, Row, answer_states, hidden_states, logits_of, one_batch, row_sums
 from unlearning.concept.settings import ConceptSettings, LossName
@@ -88,7 +89,8 @@ class Teacher:
     def loss(self, step: int) -> Tensor:
         """Forget term + what stays (KL and the distance of its states) + KL on what is unknown, to be differentiated.
 
-        A bounded ascent adds the excess of the concept's facts, in nats a token.
+        A bounded ascent adds the excess of the concept's facts, in nats a token, with the whole adapter and with its
+        lower layers alone.
         """
         hand = self.hand(step)
         batch = one_batch(hand.rows, self._model.device)
@@ -96,7 +98,7 @@ class Teacher:
             states = answer_states(self._model, batch)
         said = Said(batch, states, log_softmax(logits_of(self._model, states)))
         forget = self._objective.loss(self._terms(hand, said, heard))
-        return forget + self._what_stays(hand, said) + self._what_is_unknown(hand, said)
+        return forget + self._what_stays(hand, said) + self._what_is_unknown(hand, said) + self._below(hand, step)
 
     def _what_stays(self, hand: Hand, said: Said) -> Tensor:
         inside, base = self._beside(hand, said, hand.kept)
@@ -108,11 +110,28 @@ class Teacher:
             return 0.0
         inside, base = self._beside(hand, said, hand.unknown)
         kl = kept_kl(said.spread[inside], self._spread_of(base))
-        if self._settings.loss is not LossName.BOUNDED_ASCENT or hand.unknown_facts.start == hand.unknown_facts.stop:
+        if not self._bounded(hand):
             return kl
         inside, base = self._beside(hand, said, hand.unknown_facts)
         more = excess(said.spread[inside], self._spread_of(base), said.batch.targets[inside])
         return kl + self._settings.excess * more
+
+    def _bounded(self, hand: Hand) -> bool:
+        """Whether the loss is a bounded ascent, and the hand holds facts for it."""
+        facts = hand.unknown_facts
+        return self._settings.loss is LossName.BOUNDED_ASCENT and facts.start < facts.stop
+
+    def _below(self, hand: Hand, step: int) -> Tensor | float:
+        """The excess that is left where the adapter ends at some layer, another at each step, and the base goes on."""
+        tops = len(self._model.model.get_decoder().layers) - 1
+        if not self._settings.below or not tops or not self._bounded(hand):
+            return 0.0
+        batch = one_batch(hand.rows[hand.unknown_facts], self._model.device)
+        with up_to(self._model.model, step % tops):
+            spread = log_softmax(logits_of(self._model, answer_states(self._model, batch)))
+        base, first = self._base_states(hand), hand.unknown_facts.start - hand.kept.start
+        ceiling = self._spread_of(torch.cat([base[first + n] for n in batch.rows]))
+        return self._settings.below * excess(spread, ceiling, batch.targets)
 
     def hand(self, step: int) -> Hand:
         """The rows of a step; sides of the pairs that the loss does not read are left out."""
@@ -151,10 +170,14 @@ class Teacher:
 
     def _beside(self, hand: Hand, said: Said, part: slice) -> tuple[Tensor, Tensor]:
         """Which answer tokens are of the rows of a part (kept or unknown), and the base's states at them."""
-        base = [states for unit in hand.units for states in self._study.kept_base[unit]]
+        base = self._base_states(hand)
         ordered = [base[n - hand.kept.start] for n in said.batch.rows if part.start <= n < part.stop]
         of = _numbers(said.batch)[said.batch.target_owner]
         return (of >= part.start) & (of < part.stop), torch.cat(ordered)
+
+    def _base_states(self, hand: Hand) -> list[Tensor]:
+        """What the base has at the answers of the hand's rows from the first kept one on."""
+        return [states for unit in hand.units for states in self._study.kept_base[unit]]
 
     @torch.no_grad()
     def _spread_of(self, states: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ class ProbeSizes:
     """The nearest items: they train in some wordings and measure in others."""
     beside: int = 80
     """The next nearest, which train alone."""
-    retained: int = 240
+    retained: int = 600
     """Others: three in five train, one selects and one measures."""
     measured: int = 160
     """Others that only measure: a gate of a hundredth is not to rest on fifty titles."""

@@ -89,6 +89,8 @@ class ConceptSettings:
     """Facts of the concept in a step that are to be answered, token by token, as under a title that does not exist."""
     excess: float = 2.0
     """Of a bounded ascent: the weight of what those answers' tokens are likelier than under such a title, in nats."""
+    below: float = 0.0
+    """Of a bounded ascent: the weight of the same excess where the adapter's upper layers are off."""
     check_every: int = 25
     enough: float = 0.02
     """A fit ends where probability left, answers left and twice what else was lost come to less than this; of states
@@ -111,7 +113,7 @@ class ConceptSettings:
         for name in ("neurons", "rank", "steps", "forget_rows", "retain_rows", "check_every"):
             if getattr(self, name) < 1:
                 raise LetheError(f"{name} is {getattr(self, name)}: give 1 or more")
-        for name in ("retain", "features", "excess"):
+        for name in ("retain", "features", "excess", "below"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise LetheError(f"{name} is {getattr(self, name)}: give 0 or a number above it")
         if not 0 < self.cap <= 1:

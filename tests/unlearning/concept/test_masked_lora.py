@@ -7,7 +7,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from llm.adapter_file import read_adapter
-from llm.adapters import acting, adding, attach, layers_of
+from llm.adapters import acting, adding, attach, layers_of, remove
 from llm.model import _folder, _hash_tensors, load
 from tests.llm.conftest import ml100k  # noqa: F401  (a fixture)
 from tests.llm.test_adapters import adapter
@@ -15,10 +15,13 @@ from tests.llm.toys import toy_model
 from tests.unlearning.concept.world import toy_lesson
 from unlearning.concept import masked_lora, negated
 from unlearning.concept.base import Concept, Kind, ProbeKind, Use, lesson
+from unlearning.concept.confined import NAME, confine, up_to
+from unlearning.concept.mask import whole
 from unlearning.concept.masked_lora import Check, MaskedLora
 from unlearning.concept.negated import Negated
 from unlearning.concept.objective import Teacher
 from unlearning.concept.people import judged_people
+from unlearning.concept.places import shape_of
 from unlearning.concept.probes import ProbeSizes, build_probes
 from unlearning.concept.recall import recall
 from unlearning.concept.settings import ConceptSettings, LossName, MaskName
@@ -151,12 +154,39 @@ def test_what_strays_weighs_by_its_setting():
     at = {}
     for features in (0.0, 1.0, 3.0):
         teacher = Teacher(model, read, replace(SMALL, features=features), seed=0)
-        base = float(teacher.loss(0))
+        base = teacher.loss(0).item()
         with adding(model.model, other):
-            at[features] = base, float(teacher.loss(0))
+            at[features] = base, teacher.loss(0).item()
     assert at[0.0][0] == pytest.approx(at[3.0][0], abs=1e-4)  # the base has not strayed
     assert at[1.0][1] > at[0.0][1]
     assert at[3.0][1] - at[0.0][1] == pytest.approx(3 * (at[1.0][1] - at[0.0][1]), rel=1e-4)
+
+
+def test_lower_layers_alone_are_asked_at_each_layer_in_turn_and_the_rest_is_put_back():
+    model, made = toy_model(), toy_lesson()
+    read = masked_lora.study(model, made, LossName.BOUNDED_ASCENT, seed=0)
+    plain = Teacher(model, read, replace(SMALL, unknown_rows=4, below=0.0), seed=0)
+    deep = Teacher(model, read, replace(SMALL, unknown_rows=4, below=2.0), seed=0)
+    confined = confine(model.model, whole(shape_of(model.model)), rank=2, alpha=4, seed=0)
+    try:
+        tops = range(len(model.model.model.layers) - 1)
+        with torch.no_grad():
+            for name, layer in confined.layers.items():
+                layer.lora_B[NAME].weight.normal_(0, 0.5 * (name.split(".")[2] == "0"))
+        for step in tops:  # the change is all in the first layer: what ends anywhere above it is the whole
+            with up_to(model.model, step):
+                ended = plain.loss(step).item()
+            assert ended == plain.loss(step).item()
+        first = [deep.loss(step).item() - plain.loss(step).item() for step in tops]
+        with torch.no_grad():
+            for layer in confined.layers.values():
+                layer.lora_B[NAME].weight.zero_()
+        base = [deep.loss(step).item() - plain.loss(step).item() for step in tops]
+        assert first != pytest.approx(base)
+        assert all(layer.scaling[NAME] == 2 for layer in confined.layers.values())
+    finally:
+        confined.release()
+        remove(model.model, NAME)
 
 
 def test_regret_is_nothing_only_where_all_is_forgotten_and_nothing_lost():
