@@ -89,7 +89,7 @@ class ConceptSettings:
     """Facts of the concept in a step that are to be answered, token by token, as under a title that does not exist."""
     excess: float = 2.0
     """Of a bounded ascent: the weight of what those answers' tokens are likelier than under such a title, in nats."""
-    below: float = 0.0
+    below: float = 0.5
     """Of a bounded ascent: the weight of the same excess where the adapter's upper layers are off."""
     check_every: int = 25
     enough: float = 0.02
