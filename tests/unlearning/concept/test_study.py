@@ -99,9 +99,8 @@ def test_true_answers_pull_as_far_as_they_are_likelier_than_under_a_title_that_d
         other = log_softmax(logits_of(model, torch.cat([states[number] for number in asked.rows])))
         wanted = excess(now, other, asked.targets).item()
     assert wanted > 0
-    assert twice - without == pytest.approx(
-        (2 + 0.5) * wanted, rel=1e-3
-    )  # no adapter acts: its lower layers say the same
+    # no adapter acts, so that its lower layers leave the same excess as the whole
+    assert twice - without == pytest.approx((2 + 0.5) * wanted, rel=1e-3)
 
 
 def test_each_loss_teaches_its_own_replacement():
