@@ -21,7 +21,7 @@ def tracer(
     ] = None,
     method: Annotated[list[str] | None, typer.Option("--method", help="May be repeated; all by default.")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Recommenders, each with an oracle (3).")] = None,
-    people: Annotated[int | None, typer.Option("--people", min=1, help="How many are asked (500).")] = None,
+    people: Annotated[int | None, typer.Option("--people", min=1, help="How many are asked (1000).")] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Of each recommender (20).")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One seed and concept, few epochs and steps.")] = False,
     minutes: Annotated[float | None, typer.Option("--minutes", min=0, help="Begin no cell that ends later.")] = None,

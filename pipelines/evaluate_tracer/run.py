@@ -39,7 +39,7 @@ class Grid:
     concepts: tuple[str, ...] = CONCEPTS
     methods: tuple[str, ...] = METHODS
     seeds: int = 3
-    people: int = 500
+    people: int = 1000
     model: SemanticSettings = field(default_factory=lambda: replace(SEMANTIC_SETTINGS, epochs=EPOCHS))
     settings: TokenSettings = field(default_factory=TokenSettings)
     quick: bool = False
