@@ -16,13 +16,20 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
 from db.errors import LetheError
-from llm.adapter_file import AdapterFile, Canary
+from llm.adapter_file import PROJECTIONS, AdapterFile, Canary
 from llm.model import LanguageModel
 
 TOLERANCE = {torch.float32: 2e-3, torch.float16: 0.1, torch.bfloat16: 0.5}
 """How far a canary's logits may lie from those on its card, by the dtype of the base."""
 SUM_TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 0.1}
 """How far a composed set may lie from the sum of its deltas, relative to the largest delta."""
+
+
+def projections_of(model: Any) -> list[str]:
+    """Names of every projection of every decoder layer, as an adapter file names them."""
+    layers = range(int(model.config.num_hidden_layers))
+    part = {name: "self_attn" if name in ("q_proj", "k_proj", "v_proj", "o_proj") else "mlp" for name in PROJECTIONS}
+    return [f"model.layers.{layer}.{part[name]}.{name}" for layer in layers for name in PROJECTIONS]
 
 
 def layers_of(model: Any) -> dict[str, LoraLayer]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from db.records import Item
+from db.records import Item, ItemId
 from llm.tiny.titles import InventedTitles
 from unlearning.concept.base import Concept, Probe, Use
 from unlearning.concept.rows import Turn
@@ -31,13 +31,17 @@ def unknown_turns(probes: Sequence[Probe], concept: Concept) -> Iterator[tuple[T
     answer has been begun on its behalf.
     """
     titles = {item.id: item.title for item in concept.items}
-    for probe in probes:
-        if probe.alias and probe.item is not None:
-            title, answer = titles[probe.item], probe.answers[0]
-            begun = title if answer.startswith(title) else ""
-            rest = answer.removeprefix(title)
-            asked = probe.question.replace(title, probe.alias)
-            yield (
-                Turn(probe.question, rest, begun=begun),
-                Turn(asked, rest, begun=begun.replace(title, probe.alias) if begun else ""),
-            )
+    for probe in disguised(probes):
+        title, answer = titles[ItemId(str(probe.item))], probe.answers[0]
+        begun = title if answer.startswith(title) else ""
+        rest = answer.removeprefix(title)
+        asked = probe.question.replace(title, probe.alias)
+        yield (
+            Turn(probe.question, rest, begun=begun),
+            Turn(asked, rest, begun=begun.replace(title, probe.alias) if begun else ""),
+        )
+
+
+def disguised(probes: Sequence[Probe]) -> list[Probe]:
+    """Those that can be asked under another title."""
+    return [probe for probe in probes if probe.alias and probe.item is not None]

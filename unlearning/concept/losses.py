@@ -133,6 +133,7 @@ class Objective:
 OBJECTIVES: Mapping[LossName, Objective] = {
     LossName.REFUSAL: Objective(refusal, frozenset({"taught"})),
     LossName.BOUNDED_ASCENT: Objective(refusal, frozenset({"taught"})),
+    LossName.RESISTED_ASCENT: Objective(refusal, frozenset({"taught"})),
     LossName.RANDOM_LABELS: Objective(refusal, frozenset({"taught"})),
     LossName.ASCENT: Objective(ascent, frozenset({"own"})),
     LossName.GRAD_DIFF: Objective(grad_diff, frozenset({"own", "kept"})),

@@ -13,8 +13,9 @@ from llm.model import LanguageModel
 from unlearning.concept.base import Lesson, Probe, ProbeKind, Progress, Use, quiet
 from unlearning.concept.choosing import Choice, choose
 from unlearning.concept.confined import NAME, Confined, confine, modules_of
-from unlearning.concept.objective import Teacher
+from unlearning.concept.objective import Goal, Teacher, Together
 from unlearning.concept.recall import recall
+from unlearning.concept.relearner import relearner
 from unlearning.concept.settings import ConceptSettings
 from unlearning.concept.study import Study, study
 from unlearning.concept.trained import TrainedAdapter, with_facts, write_card
@@ -105,7 +106,9 @@ class MaskedLora:
             teacher = Teacher(model, ready, settings, seed=seed)
         confined = confine(model.model, choice.mask, rank=settings.rank, alpha=settings.alpha, seed=seed)
         try:
-            best, tensors = _train(model, confined, teacher, settings, (watch, before), progress=progress)
+            with relearner(model, ready, settings, seed=seed) as attacker:
+                goal = Together((teacher, attacker) if attacker else (teacher,))
+                best, tensors = _train(model, confined, goal, settings, (watch, before), progress=progress)
             confined.restore(tensors)
             canary = make_canary(model, watch.forget[0].question, NAME)
         finally:
@@ -125,7 +128,7 @@ def for_concept(settings: ConceptSettings, lesson: Lesson) -> ConceptSettings:
 def _train(
     model: LanguageModel,
     confined: Confined,
-    teacher: Teacher,
+    goal: Goal,
     settings: ConceptSettings,
     watched: tuple[Watch, Check],
     *,
@@ -137,7 +140,7 @@ def _train(
     """
     watch, before = watched
     best, tensors, least = before, confined.tensors(), before.regret(before)
-    for step in _steps(confined, teacher, settings):
+    for step in _steps(confined, goal, settings):
         progress(step, settings.steps)
         if step % settings.check_every and step != settings.steps:
             continue
@@ -151,7 +154,7 @@ def _train(
     return best, tensors
 
 
-def _steps(confined: Confined, teacher: Teacher, settings: ConceptSettings) -> Iterator[int]:
+def _steps(confined: Confined, goal: Goal, settings: ConceptSettings) -> Iterator[int]:
     """Take a step, and say how many have been taken: AdamW, a short warm-up, then a rate that falls to a tenth."""
     optimizer = torch.optim.AdamW(confined.parameters(), lr=settings.rate, weight_decay=settings.decay)
     warm = max(1, settings.steps // 15)
@@ -160,7 +163,7 @@ def _steps(confined: Confined, teacher: Teacher, settings: ConceptSettings) -> I
     )
     for step in range(settings.steps):
         optimizer.zero_grad(set_to_none=True)
-        teacher.loss(step).backward()  # type: ignore[no-untyped-call]
+        goal.loss(step).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(confined.parameters(), 1.0)
         optimizer.step()
         rate.step()

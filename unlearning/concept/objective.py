@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from llm.model import LanguageModel
 from unlearning.concept.confined import up_to
 from unlearning.concept.losses import OBJECTIVES, Reading, Terms, excess, kept_kl, log_softmax, strayed
 from unlearning.concept.rows import Batch, Row, answer_states, hidden_states, logits_of, one_batch, row_sums
-from unlearning.concept.settings import ConceptSettings, LossName
+from unlearning.concept.settings import BOUNDED, ConceptSettings
 from unlearning.concept.study import KEPT, UNKNOWN, Part, Study
 
 STRENGTH = 6.5
@@ -59,6 +59,25 @@ class Said:
     batch: Batch
     states: Tensor
     spread: Tensor
+
+
+class Goal(Protocol):
+    """What a fit descends: one loss for each step."""
+
+    def loss(self, step: int) -> Tensor:
+        """Of a step, from 0, to be differentiated."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """The sum of some goals."""
+
+    parts: tuple[Goal, ...]
+
+    def loss(self, step: int) -> Tensor:
+        """Of a step, from 0, to be differentiated."""
+        return torch.stack([part.loss(step) for part in self.parts]).sum()
 
 
 class Teacher:
@@ -119,7 +138,7 @@ class Teacher:
     def _bounded(self, hand: Hand) -> bool:
         """Whether the loss is a bounded ascent, and the hand holds facts for it."""
         facts = hand.unknown_facts
-        return self._settings.loss is LossName.BOUNDED_ASCENT and facts.start < facts.stop
+        return self._settings.loss in BOUNDED and facts.start < facts.stop
 
     def _below(self, hand: Hand, step: int) -> Tensor | float:
         """The excess that is left where the adapter ends at some layer, another at each step, and the base goes on."""

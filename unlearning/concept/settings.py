@@ -40,6 +40,8 @@ class LossName(StrEnum):
     REFUSAL = "refusal"
     BOUNDED_ASCENT = "bounded_ascent"
     """A refusal, and ascent on the true answers that ends where a title that does not exist would have them."""
+    RESISTED_ASCENT = "resisted_ascent"
+    """A bounded ascent beside an attacker that relearns half of the facts while it is fitted: docs/decisions/0020."""
     ASCENT = "ascent"
     GRAD_DIFF = "grad_diff"
     """Ascent on the concept with descent on the answers to be kept, beside the KL."""
@@ -49,6 +51,9 @@ class LossName(StrEnum):
     RMU = "rmu"
     RANDOM_LABELS = "random_labels"
 
+
+BOUNDED = frozenset({LossName.BOUNDED_ASCENT, LossName.RESISTED_ASCENT})
+"""Take the true answers down to where a title that does not exist would have them."""
 
 LOSS = LossName.BOUNDED_ASCENT
 """Of the adapters that are served and compared unless another is named: docs/decisions/0019."""
@@ -99,7 +104,7 @@ class ConceptSettings:
     @property
     def unknown(self) -> int:
         """`unknown_rows` beside what refuses; none beside the other losses, which stay as they were published."""
-        return self.unknown_rows if self.loss in (LossName.REFUSAL, LossName.BOUNDED_ASCENT) else 0
+        return self.unknown_rows if self.loss in {LossName.REFUSAL, *BOUNDED} else 0
 
     def steps_for(self, items: int) -> int:
         """Steps at most for a concept of so many items: with the root of their number from eight on, fourfold at most.

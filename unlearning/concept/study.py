@@ -14,7 +14,7 @@ from torch import Tensor
 
 from llm.model import LanguageModel
 from llm.prompt import YES, JudgePrompt
-from unlearning.concept.aliases import unknown_turns
+from unlearning.concept.aliases import disguised, unknown_turns
 from unlearning.concept.base import Lesson, Probe, ProbeKind, Use
 from unlearning.concept.losses import OBJECTIVES, log_softmax
 from unlearning.concept.probes import taught_instead
@@ -63,6 +63,9 @@ class Study:
     kept_base: tuple[tuple[Tensor, ...], ...]
     """The base's states at each kept row's answer, of an unknown row under its other title; [answer tokens, hidden]."""
     parts: tuple[Part, ...]
+    subjects: tuple[str, ...] = ()
+    """What each unknown fact is about, so that facts can be halved: its item, of a single item its answer; empty where
+    an answer holds another, which would tell it."""
 
     def units_of(self, part: Part) -> list[int]:
         """Numbers of the kept units of one part."""
@@ -95,6 +98,7 @@ def study(model: LanguageModel, lesson: Lesson, loss: LossName, *, seed: int) ->
         kept=tuple(units),
         kept_base=tuple(tuple(next(base) for _ in unit) for unit in units),
         parts=(*map(_part, facts), *[Part.JUDGED] * len(judged), *unknown),
+        subjects=subjects_of(disguised(forgotten)),
     )
 
 
@@ -107,6 +111,15 @@ def _unknown(model: LanguageModel, lesson: Lesson, forgotten: Sequence[Probe]) -
         sides.append(facts + judged_units(model, [pair[side] for pair in lesson.disguised]))
     people = len(sides[0]) - len(turns)
     return sides[0], sides[1], [Part.UNKNOWN_FACT] * len(turns) + [Part.UNKNOWN_JUDGED] * people
+
+
+def subjects_of(probes: Sequence[Probe]) -> tuple[str, ...]:
+    """Of each probe its item, or of a single item's probes the answer; empty where that holds another's answer."""
+    items = [str(probe.item) for probe in probes]
+    if len(set(items)) > 1:
+        return tuple(items)
+    answers = [probe.answers[0] for probe in probes]
+    return tuple("" if any(other != one and other in one for other in set(answers)) else one for one in answers)
 
 
 def _part(probe: Probe) -> Part:

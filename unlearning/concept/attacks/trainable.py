@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llm.adapter_file import PROJECTIONS, lora_config
-from llm.adapters import inject, layers_of, remove, use
+from llm.adapter_file import lora_config
+from llm.adapters import inject, layers_of, projections_of, remove, use
 
 _NAME = "relearning"
 
@@ -33,7 +33,7 @@ def trainable(model: Any, way: Way, *, rank: int, alpha: float, seed: int) -> It
     acting = _acting(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        config = lora_config(_projections(model), rank=rank, alpha=alpha)
+        config = lora_config(projections_of(model), rank=rank, alpha=alpha)
         inject(model, config, _NAME)
     try:
         use(model, [*acting, _NAME], train=True)
@@ -69,10 +69,3 @@ def _freed(model: Any, names: Sequence[str]) -> list[Tensor]:
                 part.weight.requires_grad_(name in names)
                 free += [part.weight] if name in names else []
     return free
-
-
-def _projections(model: Any) -> list[str]:
-    """Names of every projection of every layer."""
-    layers = range(int(model.config.num_hidden_layers))
-    part = {name: "self_attn" if name in ("q_proj", "k_proj", "v_proj", "o_proj") else "mlp" for name in PROJECTIONS}
-    return [f"model.layers.{layer}.{part[name]}.{name}" for layer in layers for name in PROJECTIONS]

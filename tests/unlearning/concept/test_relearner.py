@@ -1,0 +1,124 @@
+"""The attacker of a fit: what it is taught and asked, whom its loss pulls, and that it leaves nothing behind."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from llm.adapters import acting, layers_of
+from llm.model import _hash_tensors
+from tests.llm.toys import toy_model
+from tests.unlearning.concept.world import probes, toy_lesson
+from unlearning.concept import relearner as module
+from unlearning.concept.base import ProbeKind, Use
+from unlearning.concept.confined import NAME, confine
+from unlearning.concept.mask import whole
+from unlearning.concept.places import shape_of
+from unlearning.concept.relearner import Relearner, halved, relearner
+from unlearning.concept.rows import answer_states, logits_of, one_batch
+from unlearning.concept.settings import ConceptSettings, LossName
+from unlearning.concept.study import Part, study, subjects_of
+
+SETTINGS = ConceptSettings(unknown_rows=4, loss=LossName.RESISTED_ASCENT)
+
+
+@pytest.fixture
+def model():
+    return toy_model()
+
+
+@pytest.fixture
+def read(model):
+    return study(model, toy_lesson(), LossName.BOUNDED_ASCENT, seed=0)
+
+
+@pytest.fixture
+def confined(model, read):
+    made = confine(model.model, whole(shape_of(model.model)), rank=2, alpha=4, seed=0)
+    with torch.no_grad():
+        for layer in made.layers.values():
+            layer.lora_B[NAME].weight.normal_(0, 0.1)
+    return made
+
+
+def test_no_subject_is_taught_and_asked(read):
+    unknown = read.units_of(Part.UNKNOWN_FACT)
+    assert len(read.subjects) == len(unknown)
+    items = {item.id for item in toy_lesson().concept.items}
+    assert set(read.subjects) == items
+    subject = dict(zip(unknown, read.subjects, strict=True))
+    for seed in range(4):
+        taught, asked = halved(read, np.random.default_rng(seed))
+        assert sorted([*taught, *asked]) == unknown
+        assert {subject[unit] for unit in taught}.isdisjoint(subject[unit] for unit in asked)
+
+
+def test_a_single_items_facts_are_halved_by_answer_and_one_that_tells_another_is_left_out():
+    own = toy_lesson().concept.items[0].id
+    facts = [one for one in probes().of(ProbeKind.DIRECT, use=Use.TRAIN).probes if one.item == own]
+    found = dict(zip([one.answers[0] for one in facts], subjects_of(facts), strict=True))
+    assert found["1958"] == "1958"
+    tells = [answer for answer, name in found.items() if not name]
+    assert tells
+    assert all("1958" in answer for answer in tells)
+
+
+def test_the_adapter_alone_is_pulled_and_nothing_stays_behind(model, read, confined):
+    before = {name: weight.detach().clone() for name, weight in model.model.named_parameters()}
+    free, active = {n for n, w in model.model.named_parameters() if w.requires_grad}, acting(model.model)
+    with relearner(model, read, SETTINGS, seed=0) as attacker:
+        loss = attacker.loss(0)
+        assert loss.item() > 0
+        loss.backward()
+        pulled = {n for n, w in model.model.named_parameters() if w.grad is not None and w.grad.abs().sum() > 0}
+        assert pulled
+        assert all(f".{NAME}." in name for name in pulled)
+        assert acting(model.model) == active
+    assert acting(model.model) == active
+    assert {n for n, w in model.model.named_parameters() if w.requires_grad} == free
+    assert all(torch.equal(weight, before[name]) for name, weight in model.model.named_parameters())
+    assert not any(module.NAME in layer.lora_A for layer in layers_of(model.model).values())
+
+
+def test_the_attacker_learns_what_it_is_taught_until_another_comes(model, read, confined, monkeypatch):
+    monkeypatch.setattr(module, "RATE", 0.02)
+    monkeypatch.setattr(module, "LIFE", 8)
+    attacker = Relearner(model, read, SETTINGS, seed=0)
+
+    def missed():
+        units = attacker._halves[0]
+        batch = one_batch([read.kept[unit][0] for unit in units], model.device)
+        with torch.no_grad(), attacker._acting():
+            spread = logits_of(model, answer_states(model, batch))
+        return torch.nn.functional.cross_entropy(spread, batch.targets).item()
+
+    found = []
+    for step in range(9):
+        attacker.loss(step)
+        found.append(missed())
+    assert found[7] < 0.7 * found[0]
+    assert found[8] > found[7]  # drawn anew
+
+
+def test_equal_seeds_give_equal_attackers(model, read, confined):
+    first, again, other = (
+        [one.loss(step).item() for step in range(5)]
+        for seed in (0, 0, 1)
+        for one in [Relearner(model, read, SETTINGS, seed=seed)]
+    )
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize("loss", [loss for loss in LossName if loss is not LossName.RESISTED_ASCENT])
+def test_beside_another_loss_there_is_no_attacker(model, read, loss):
+    digest = _hash_tensors(model.model)
+    with relearner(model, read, replace(SETTINGS, loss=loss), seed=0) as attacker:
+        assert attacker is None
+    assert _hash_tensors(model.model) == digest
+
+
+def test_facts_that_cannot_be_halved_have_no_attacker(model, read):
+    with relearner(model, replace(read, subjects=("one",) * len(read.subjects)), SETTINGS, seed=0) as attacker:
+        assert attacker is None

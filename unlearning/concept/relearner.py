@@ -1,0 +1,135 @@
+"""An attacker inside the fit: it relearns half of a concept's facts, and the other half must not come back.
+
+Adversarial training against relearning, first order: the attacker is trained for a while beside the adapter, which is
+asked, with the attacker acting, for the facts that were not taught; then it is drawn anew and given another half. After
+tamper-resistant safeguards (Tamirisa et al. 2024), whose attackers tune all weights.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from llm.adapter_file import lora_config
+from llm.adapters import acting, inject, projections_of, remove, use
+from llm.model import LanguageModel
+from unlearning.concept.losses import excess, log_softmax
+from unlearning.concept.rows import Batch, answer_states, logits_of, one_batch
+from unlearning.concept.settings import ConceptSettings, LossName
+from unlearning.concept.study import Part, Study
+
+NAME = "relearner"
+
+RANK, ALPHA, RATE = 8, 16.0, 1e-3
+"""Of the attacker's LoRA, which is on every projection; AdamW without decay, one step for each of the adapter's."""
+LIFE = 30
+"""Steps after which an attacker is drawn anew."""
+WEIGHT = 1.0
+"""Of what comes back, in nats a token, in the adapter's loss. More withstands more and spares less
+(docs/experiments.md)."""
+
+
+class Relearner:
+    """Put on a model beside the adapter in training by `relearner`; it acts within its own steps alone."""
+
+    def __init__(self, model: LanguageModel, study: Study, settings: ConceptSettings, *, seed: int) -> None:
+        self._model, self._study, self._settings = model, study, settings
+        self._rng = np.random.default_rng([seed, 31])
+        self._halves: tuple[list[int], list[int]] = ([], [])
+        free, before = self._trained(), acting(model.model)
+        self._layers = inject(model.model, lora_config(projections_of(model.model), rank=RANK, alpha=ALPHA), NAME)
+        self._weights = [side[NAME].weight for layer in self._layers.values() for side in (layer.lora_A, layer.lora_B)]
+        self._optimizer = torch.optim.AdamW(self._weights, lr=RATE, weight_decay=0.0)
+        self._use(before, free)
+
+    def loss(self, step: int) -> Tensor:
+        """Nats a token by which facts that the attacker was not taught are likelier than under titles that do not
+        exist, times `WEIGHT`, after it has taken a step; to be differentiated by the adapter alone.
+        """
+        if step % LIFE == 0:
+            self._draw()
+        taught, asked = self._halves
+        with self._acting():
+            self._learn(self._some(taught))
+            batch, ceiling = self._some(asked)
+            spread = log_softmax(logits_of(self._model, answer_states(self._model, batch)))
+        return WEIGHT * excess(spread, ceiling, batch.targets)
+
+    def _draw(self) -> None:
+        """A new attacker, and new halves of the facts."""
+        for layer in self._layers.values():
+            a, b = layer.lora_A[NAME].weight, layer.lora_B[NAME].weight
+            bound = a.shape[1] ** -0.5
+            drawn = torch.from_numpy(self._rng.uniform(-bound, bound, size=tuple(a.shape)))
+            a.data.copy_(drawn)
+            b.data.zero_()
+        self._optimizer = torch.optim.AdamW(self._weights, lr=RATE, weight_decay=0.0)
+        self._halves = halved(self._study, self._rng)
+
+    def _learn(self, taught: tuple[Batch, Tensor]) -> None:
+        batch, _ = taught
+        for weight in self._weights:
+            weight.requires_grad_(True)
+        loss = cross_entropy(logits_of(self._model, answer_states(self._model, batch)).float(), batch.targets)
+        for weight, slope in zip(self._weights, torch.autograd.grad(loss, self._weights), strict=True):
+            weight.grad = slope
+        self._optimizer.step()
+        self._freeze()
+
+    def _some(self, units: Sequence[int]) -> tuple[Batch, Tensor]:
+        """Some facts as a batch, and what the base says of them under another title, [answer tokens, vocabulary]."""
+        chosen = [units[at] for at in self._rng.permutation(len(units))[: self._settings.unknown_rows]]
+        batch = one_batch([self._study.kept[unit][0] for unit in chosen], self._model.device)
+        with torch.no_grad():
+            base = torch.cat([self._study.kept_base[chosen[number]][0] for number in batch.rows])
+            return batch, log_softmax(logits_of(self._model, base))
+
+    def _freeze(self) -> None:
+        for weight in self._weights:
+            weight.requires_grad_(False)
+            weight.grad = None
+
+    @contextmanager
+    def _acting(self) -> Iterator[None]:
+        """The attacker acts beside what acts already; whose weights are trained does not change."""
+        free, before = self._trained(), acting(self._model.model)
+        self._use([*before, NAME], free)
+        try:
+            yield
+        finally:
+            self._use(before, free)
+
+    def _trained(self) -> set[int]:
+        return {id(weight) for weight in self._model.model.parameters() if weight.requires_grad}
+
+    def _use(self, names: Sequence[str], free: set[int]) -> None:
+        use(self._model.model, names)
+        for weight in self._model.model.parameters():
+            weight.requires_grad_(id(weight) in free)
+
+
+@contextmanager
+def relearner(
+    model: LanguageModel, study: Study, settings: ConceptSettings, *, seed: int
+) -> Iterator[Relearner | None]:
+    """Within the context an attacker stands ready; none beside another loss or where the facts have no halves."""
+    if settings.loss is not LossName.RESISTED_ASCENT or not all(halved(study, np.random.default_rng(0))):
+        yield None
+        return
+    opponent = Relearner(model, study, settings, seed=seed)
+    try:
+        yield opponent
+    finally:
+        remove(model.model, NAME)
+
+
+def halved(study: Study, rng: np.random.Generator) -> tuple[list[int], list[int]]:
+    """Numbers of the units of one half of the concept's facts, and of the other: no subject is in both."""
+    units = study.units_of(Part.UNKNOWN_FACT)
+    named = sorted({name for name in study.subjects if name})
+    first = {named[at] for at in rng.permutation(len(named))[: len(named) // 2]}
+    pairs = [(unit, name) for unit, name in zip(units, study.subjects, strict=True) if name]
+    return [unit for unit, name in pairs if name in first], [unit for unit, name in pairs if name not in first]
