@@ -26,9 +26,12 @@ def number(value: float | None, digits: int = 4, absent: str = "") -> str:
     return absent if value is None or not isfinite(value) else f"{value:.{digits}f}"
 
 
-def interval(found: Mapping[str, float] | None) -> str:
-    """A value with its interval."""
-    return f"{found['mean']:.3f} [{found['low']:.3f}, {found['high']:.3f}]" if found else ""
+def interval(found: Mapping[str, float] | None, digits: int = 3) -> str:
+    """A value with its interval, each with so many digits behind the point."""
+    if not found:
+        return ""
+    mean, low, high = (f"{found[name]:.{digits}f}" for name in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
 
 
 def beside(own: float | None, oracle: float | None) -> str:
