@@ -162,7 +162,7 @@ def test_the_command_keeps_its_cells_in_the_store_until_a_request(lethe, monkeyp
     section = text.partition("Ways to forget Horror in the generative recommender, a quick run")[2]
     for row in found["concepts"][0]["rows"]:
         assert f">{row['method']}</th>" in section
-        assert f"{row['measures']['exposure']['mean']:.3f}" in section
+        assert f"{row['measures']['exposure']['mean']:.5f}" in section
     assert section.count("<figure") >= 2
     forgotten(lethe, SOMEBODY)
     assert "Ways to forget Horror" not in reported(lethe, tmp_path)
