@@ -1,6 +1,6 @@
 """How ids are moved in this root: the table `[tokens]` of lethe.toml, its method, settings and gates."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +13,10 @@ from unlearning.tokens.methods import METHODS, TRACER
 
 T = TypeVar("T")
 
+SERVED = TokenSettings(steps=90)
+"""Fewer steps than the comparison: a recommender that serves has learned the rows by which its gates judge it, and with
+more forgetting it unlearns them (docs/experiments.md)."""
+
 KEEPS_IDS = ("trie-removal", "suppression")
 """Methods that leave nothing to register."""
 
@@ -22,7 +26,7 @@ class TokenPlan:
     """Method and settings of a move, and the thresholds that it must keep to be served."""
 
     method: str = TRACER
-    settings: TokenSettings = field(default_factory=TokenSettings)
+    settings: TokenSettings = SERVED
     gates: Gates = field(default_factory=Gates)
 
     def __post_init__(self) -> None:
@@ -39,7 +43,8 @@ def load_token_plan(root: Path, *, method: str | None = None) -> TokenPlan:
     where = f"{root / 'lethe.toml'}: tokens"
     stored = stored_settings(root).get("tokens", {})
     parts = _table(stored, where)
-    settings = _checked(TokenSettings, parts.get("settings", {}), f"{where}.settings")
+    own = _table(parts.get("settings", {}), f"{where}.settings")
+    settings = _checked(TokenSettings, {**asdict(SERVED), **own}, f"{where}.settings")
     gates = _checked(Gates, parts.get("gates", {}), f"{where}.gates")
     given = {} if method is None else {"method": method}
     return filled(TokenPlan, {**stored, "settings": settings, "gates": gates, **given}, where)

@@ -1,11 +1,12 @@
 """The table `[tokens]` of lethe.toml: options over it, and a value that does not fit told in one line."""
 
+from dataclasses import replace
+
 import pytest
 
 from db.errors import LetheError
-from pipelines.concepts.token_plan import TokenPlan, load_token_plan
+from pipelines.concepts.token_plan import SERVED, TokenPlan, load_token_plan
 from pipelines.config import load_plan
-from unlearning.tokens.case import TokenSettings
 from unlearning.tokens.gates import Gates
 
 
@@ -15,7 +16,7 @@ def test_the_command_line_stands_over_the_file_and_the_file_over_the_defaults(tm
         'top = 3\n[tokens]\nmethod = "npo"\n[tokens.settings]\nsteps = 7\nbeta = 0.5\n[tokens.gates]\nutility = 0.9\n'
     )
     (tmp_path / "lethe.toml").write_text(toml)
-    expected = TokenPlan("npo", TokenSettings(steps=7, beta=0.5), Gates(utility=0.9))
+    expected = TokenPlan("npo", replace(SERVED, steps=7, beta=0.5), Gates(utility=0.9))
     assert load_token_plan(tmp_path) == expected
     assert load_token_plan(tmp_path, method="ga").method == "ga"
     assert load_plan(tmp_path).top == 3, "the table is no setting of a training"

@@ -25,7 +25,7 @@ class TokenSettings:
     """
 
     steps: int = 300
-    """Ours, as `retained` is; both by what the gates of a served move find on training rows (docs/experiments.md)."""
+    """Ours, as `retained` is; both by what the gates of a move find on training rows (docs/experiments.md)."""
     learning_rate: float = 1e-4
     """η of the decoder, taken by Adam (ours) for every method."""
     offset_rate: float = 1e-2
