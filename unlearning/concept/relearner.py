@@ -53,9 +53,13 @@ class Relearner:
             self._draw()
         taught, asked = self._halves
         with self._acting():
-            self._learn(self._some(taught))
-            batch, ceiling = self._some(asked)
+            self._learn(self._batch(self._some(taught)))
+            units = self._some(asked)
+            batch = self._batch(units)
             spread = log_softmax(logits_of(self._model, answer_states(self._model, batch)))
+        with torch.no_grad():
+            base = torch.cat([self._study.kept_base[units[number]][0] for number in batch.rows])
+            ceiling = log_softmax(logits_of(self._model, base))
         return WEIGHT * excess(spread, ceiling, batch.targets)
 
     def _draw(self) -> None:
@@ -69,8 +73,7 @@ class Relearner:
         self._optimizer = torch.optim.AdamW(self._weights, lr=RATE, weight_decay=0.0)
         self._halves = halved(self._study, self._rng)
 
-    def _learn(self, taught: tuple[Batch, Tensor]) -> None:
-        batch, _ = taught
+    def _learn(self, batch: Batch) -> None:
         for weight in self._weights:
             weight.requires_grad_(True)
         loss = cross_entropy(logits_of(self._model, answer_states(self._model, batch)).float(), batch.targets)
@@ -79,13 +82,12 @@ class Relearner:
         self._optimizer.step()
         self._freeze()
 
-    def _some(self, units: Sequence[int]) -> tuple[Batch, Tensor]:
-        """Some facts as a batch, and what the base says of them under another title, [answer tokens, vocabulary]."""
-        chosen = [units[at] for at in self._rng.permutation(len(units))[: self._settings.unknown_rows]]
-        batch = one_batch([self._study.kept[unit][0] for unit in chosen], self._model.device)
-        with torch.no_grad():
-            base = torch.cat([self._study.kept_base[chosen[number]][0] for number in batch.rows])
-            return batch, log_softmax(logits_of(self._model, base))
+    def _some(self, units: Sequence[int]) -> list[int]:
+        """As many of the units as a step asks."""
+        return [units[at] for at in self._rng.permutation(len(units))[: self._settings.unknown_rows]]
+
+    def _batch(self, units: Sequence[int]) -> Batch:
+        return one_batch([self._study.kept[unit][0] for unit in units], self._model.device)
 
     def _freeze(self) -> None:
         for weight in self._weights:

@@ -63,7 +63,7 @@ class Study:
     kept_base: tuple[tuple[Tensor, ...], ...]
     """The base's states at each kept row's answer, of an unknown row under its other title; [answer tokens, hidden]."""
     parts: tuple[Part, ...]
-    subjects: tuple[str, ...] = ()
+    subjects: tuple[str, ...]
     """What each unknown fact is about, so that facts can be halved: its item, of a single item its answer; empty where
     an answer holds another, which would tell it."""
 
