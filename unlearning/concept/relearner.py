@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from db.errors import LetheError
 from llm.adapter_file import lora_config
 from llm.adapters import acting, inject, projections_of, remove, use
 from llm.model import LanguageModel
@@ -38,18 +39,17 @@ class Relearner:
     def __init__(self, model: LanguageModel, study: Study, settings: ConceptSettings, *, seed: int) -> None:
         self._model, self._study, self._settings = model, study, settings
         self._rng = np.random.default_rng([seed, 31])
-        self._halves: tuple[list[int], list[int]] = ([], [])
         free, before = self._trained(), acting(model.model)
         self._layers = inject(model.model, lora_config(projections_of(model.model), rank=RANK, alpha=ALPHA), NAME)
         self._weights = [side[NAME].weight for layer in self._layers.values() for side in (layer.lora_A, layer.lora_B)]
-        self._optimizer = torch.optim.AdamW(self._weights, lr=RATE, weight_decay=0.0)
         self._use(before, free)
+        self._draw()
 
     def loss(self, step: int) -> Tensor:
         """Nats a token by which facts that the attacker was not taught are likelier than under titles that do not
         exist, times `WEIGHT`, after it has taken a step; to be differentiated by the adapter alone.
         """
-        if step % LIFE == 0:
+        if step and step % LIFE == 0:
             self._draw()
         taught, asked = self._halves
         with self._acting():
@@ -117,10 +117,19 @@ class Relearner:
 def relearner(
     model: LanguageModel, study: Study, settings: ConceptSettings, *, seed: int
 ) -> Iterator[Relearner | None]:
-    """Within the context an attacker stands ready; none beside another loss or where the facts have no halves."""
-    if settings.loss is not LossName.RESISTED_ASCENT or not all(halved(study, np.random.default_rng(0))):
+    """Within the context an attacker stands ready; none beside another loss.
+
+    Raises LetheError where the concept's facts cannot be halved.
+    """
+    if settings.loss is not LossName.RESISTED_ASCENT:
         yield None
         return
+    if not all(halved(study, np.random.default_rng(0))):
+        told = len({name for name in study.subjects if name})
+        raise LetheError(
+            f"{settings.loss.value}: {told} of the concept's facts can be taught apart, an attacker needs 2: "
+            f"use {LossName.BOUNDED_ASCENT.value}"
+        )
     opponent = Relearner(model, study, settings, seed=seed)
     try:
         yield opponent

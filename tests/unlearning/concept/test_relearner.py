@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from db.errors import LetheError
 from llm.adapters import acting, layers_of
 from llm.model import _hash_tensors
 from tests.llm.toys import toy_model
@@ -14,6 +15,7 @@ from unlearning.concept import relearner as module
 from unlearning.concept.base import ProbeKind, Use
 from unlearning.concept.confined import NAME, confine
 from unlearning.concept.mask import whole
+from unlearning.concept.masked_lora import MaskedLora
 from unlearning.concept.places import shape_of
 from unlearning.concept.relearner import Relearner, halved, relearner
 from unlearning.concept.rows import answer_states, logits_of, one_batch
@@ -119,6 +121,21 @@ def test_beside_another_loss_there_is_no_attacker(model, read, loss):
     assert _hash_tensors(model.model) == digest
 
 
-def test_facts_that_cannot_be_halved_have_no_attacker(model, read):
-    with relearner(model, replace(read, subjects=("one",) * len(read.subjects)), SETTINGS, seed=0) as attacker:
-        assert attacker is None
+def test_facts_that_cannot_be_halved_are_refused_with_a_method_that_can(model, read):
+    single = replace(read, subjects=("one",) * len(read.subjects))
+    with pytest.raises(LetheError, match=r"1 of the concept's facts .* use bounded_ascent"):
+        relearner(model, single, SETTINGS, seed=0).__enter__()
+    assert not layers_of(model.model)
+
+
+def test_a_whole_fit_beside_an_attacker_ends_elsewhere_and_leaves_the_base(model):
+    digest = _hash_tensors(model.model)
+    small = replace(SETTINGS, neurons=6, rank=2, steps=4, check_every=2, forget_rows=4, retain_rows=4, rate=0.02)
+    fits = [
+        MaskedLora(replace(small, loss=loss)).fit(model, toy_lesson(), seed=0)
+        for loss in (LossName.BOUNDED_ASCENT, LossName.RESISTED_ASCENT)
+    ]
+    plain, resisted = (made.file.tensors for made in fits)
+    assert plain.keys() == resisted.keys()
+    assert not all(torch.equal(plain[key], resisted[key]) for key in plain)
+    assert _hash_tensors(model.model) == digest
