@@ -8,6 +8,8 @@ learn a smaller catalogue: the evaluated concepts and the titles of ml-100k that
 - `catalogue`: the cut catalogue as a RecBole folder, for `lethe ingest recbole`
 - `first`: trained from nothing without any of the concepts
 - `base`, `without-...`: `first` trained on, with everything, and with everything but one concept; same seed, same steps
+- `without-...-2`: the same with another seed, so another order of the same questions. How far two models are apart that
+  never met a concept bounds what can be asked of one that forgot it
 
 Training that has ended is not done again: run the command once more after it was stopped. Then compare with
 `lethe evaluate concepts --model DIR/base --oracle "Star Trek=DIR/without-star-trek"` in a root made of `catalogue`.
@@ -30,6 +32,9 @@ TITLES = 600
 FIRST, SECOND = 2400, 600
 """Steps of the stages: most of the first are for the questions themselves, which every fork shares. Half as many leave
 a sixth of the answers in held-out wordings unknown, and what stays is then lost at the first push."""
+
+ORACLES = 2
+"""Of each concept."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,15 +60,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def stages(work: Path, first: int, second: int) -> Iterator[tuple[Path, list[str]]]:
     """Where each training writes, and its options, in an order in which they can be done."""
     yield work / "first", ["--seed", "0", "--steps", str(first), "--without", *EVALUATED]
-    later = ["--seed", "1", "--steps", str(second), "--rates", "0.8", "--decay", "0.6", "--start", str(work / "first")]
-    yield work / "base", later
-    for name in EVALUATED:
-        yield work / oracle_of(name), [*later, "--without", name]
+    later = ["--steps", str(second), "--rates", "0.8", "--decay", "0.6", "--start", str(work / "first")]
+    yield work / "base", ["--seed", "1", *later]
+    for place in range(ORACLES):
+        for name in EVALUATED:
+            yield work / oracle_of(name, place), ["--seed", str(1 + place), *later, "--without", name]
 
 
-def oracle_of(name: str) -> str:
-    """The folder of the checkpoint that is trained without a concept."""
-    return f"without-{'-'.join(words(name))}"
+def oracle_of(name: str, place: int = 0) -> str:
+    """The folder of a checkpoint that is trained without a concept; the first has the base's own seed."""
+    return f"without-{'-'.join(words(name))}" + (f"-{place + 1}" if place else "")
 
 
 def finished(folder: Path) -> bool:

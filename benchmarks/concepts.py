@@ -2,8 +2,8 @@
 
     python -m benchmarks.concepts --work DIR [--minutes N] [--threads N] [--page FILE] [-- OPTIONS]
 
-Trains the forks (`benchmarks.concept_forks`, some 80 minutes of a core), makes a root of their catalogue, and runs
-`lethe evaluate concepts` in it with an oracle for each concept; OPTIONS go to that command (--method, --seeds,
+Trains the forks (`benchmarks.concept_forks`, some two hours of a core), makes a root of their catalogue, and runs
+`lethe evaluate concepts` in it with two oracles for each concept; OPTIONS go to that command (--method, --seeds,
 --people, ...), whose status it ends with: 75 says that cells are left. What has ended is not done again; --page is
 written when nothing is left.
 """
@@ -38,7 +38,8 @@ def main() -> None:
         ready.touch()
     command = [*LETHE, "evaluate", "concepts", "--root", str(root), "--model", str(asked.work / "base")]
     for name in EVALUATED:
-        command += ["--concept", name, "--oracle", f"{name}={asked.work / concept_forks.oracle_of(name)}"]
+        folders = [asked.work / concept_forks.oracle_of(name, place) for place in range(concept_forks.ORACLES)]
+        command += ["--concept", name, *(word for folder in folders for word in ("--oracle", f"{name}={folder}"))]
     command += ["--minutes", str(asked.minutes), *asked.options]
     environment = {**os.environ, "OMP_NUM_THREADS": str(asked.threads)}
     status = subprocess.run(command, env=environment, check=False).returncode

@@ -35,7 +35,9 @@ _HEADERS = (
 Concepts = Annotated[list[str] | None, typer.Option("--concept", help="A title, franchise or genre; may be repeated.")]
 Methods = Annotated[list[str] | None, typer.Option("--method", help="LOSS-MASK, ssd, ablation, ...; may be repeated.")]
 Neurons = Annotated[list[int] | None, typer.Option("--neurons", min=1, help="Sizes of masks; may be repeated.")]
-Oracles = Annotated[list[str] | None, typer.Option("--oracle", help="NAME=DIR: a checkpoint without concept NAME.")]
+Oracles = Annotated[
+    list[str] | None, typer.Option("--oracle", help="NAME=DIR: a checkpoint without concept NAME; may be repeated.")
+]
 Attacks = Annotated[
     list[str] | None, typer.Option("--attack", help="Methods to attack; some by default, with `none` none.")
 ]
@@ -62,7 +64,8 @@ def concepts(
     """Compare ways to forget a concept inside the model, on held-out questions, attacks and depth.
 
     Every cell (concept, method, seed) is kept when it is finished; the same command run again goes on where it ended.
-    Exit status 75: cells are left. Without an oracle nothing is made up: what would need one says so.
+    Exit status 75: cells are left. Without an oracle nothing is made up: what would need one says so. With several of
+    one concept the targets allow for how far these are apart.
 
     \b
     Examples:
@@ -93,14 +96,14 @@ def concepts(
         raise typer.Exit(75 if done.left else 1)
 
 
-def oracles_of(given: Sequence[str]) -> dict[str, Path]:
-    """NAME=DIR by name. Raises LetheError where it is not of that form or no folder is there."""
-    found = {}
+def oracles_of(given: Sequence[str]) -> dict[str, tuple[Path, ...]]:
+    """The folders of each NAME in NAME=DIR. Raises LetheError where it is not of that form or no folder is there."""
+    found: dict[str, tuple[Path, ...]] = {}
     for text in given:
         name, equals, folder = text.partition("=")
         if not equals or not Path(folder).is_dir():
             raise LetheError(f"--oracle {text!r}: give NAME=DIR, with the folder of a checkpoint")
-        found[name] = Path(folder)
+        found[name] = (*found.get(name, ()), Path(folder))
     return found
 
 
@@ -149,7 +152,8 @@ _LEGEND = (
 
 
 def _table(one: dict[str, Any]) -> str:
-    oracle = "no oracle" if one["oracle"] is None else f"oracle {one['oracle'][:12]}"
+    known = ", ".join(oracle[:12] for oracle in one["oracles"])
+    oracle = f"oracle{'s'[: len(one['oracles']) > 1]} {known}" if known else "no oracle"
     head = f"{one['name']} ({one['kind']}, {len(one['titles'])} items; {oracle})"
     return head + "\n" + table(_HEADERS, [_row(row) for row in one["rows"]])
 

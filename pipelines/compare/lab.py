@@ -45,7 +45,7 @@ class Given:
     split: str
     backbone: str
     lists: Lists
-    oracles: Mapping[str, Path]
+    oracles: Mapping[str, Sequence[Path]]
     settings: ConceptSettings
 
 

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -90,11 +90,14 @@ def run(lab: Lab, wish: Wish, *, minutes: float | None = None) -> Outcome:
     return Outcome(planned, work(list(tasks.values()), lab.concepts.keeper, lab.concepts.bars, until=until))
 
 
-def check(concepts: tuple[str, ...], oracles: Mapping[str, Path]) -> None:
-    """Raises LetheError for an oracle of a concept that is not measured."""
+def check(concepts: tuple[str, ...], oracles: Mapping[str, Sequence[Path]]) -> None:
+    """Raises LetheError for an oracle of a concept that is not measured, and for more than one of a concept."""
     unknown = sorted(oracles.keys() - set(concepts))
     if unknown:
         raise LetheError(f"an oracle of {unknown[0]!r}, which is not measured: add --concept {unknown[0]!r}")
+    several = sorted(name for name, folders in oracles.items() if len(folders) > 1)
+    if several:
+        raise LetheError(f"{len(oracles[several[0]])} oracles of {several[0]!r}: arms are compared with one, give one")
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ class Kept:
     seed: int
     facts: dict[str, Any]
     rows: pl.DataFrame
+    beside: str = ""
+    """Fingerprint of the oracle that a depth was measured beside."""
 
     @property
     def samples(self) -> dict[str, Sample]:
@@ -102,4 +104,5 @@ def load(folder: Path, spec: Spec) -> Kept:
         seed=spec.seed,
         facts=document["facts"],
         rows=pl.read_parquet(folder / ROWS),
+        beside=spec.beside,
     )

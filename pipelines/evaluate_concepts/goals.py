@@ -34,7 +34,7 @@ class Goal:
 
 
 def of_row(row: Found, oracle: Found | None) -> list[dict[str, Any]]:
-    """Every goal of one method; `oracle` is the oracle's own row."""
+    """Every goal of one method; `oracle` is the row of the oracles."""
     return [asdict(goal) for goal in _goals(row, oracle)]
 
 
@@ -54,12 +54,18 @@ def _goals(row: Found, oracle: Found | None) -> Iterator[Goal]:
 
 
 def _gap(row: Found, name: str, measures: Sequence[str], oracle: Found | None, limit: float = 0.03) -> Goal:
-    """The largest distance from the oracle over the measures that can tell."""
+    """The largest distance over the measures that can tell: from the oracle, or from the ends of several oracles."""
     if oracle is None:
         return Goal(name, nan, limit, NO_ORACLE)
-    cells = [row["measures"][measure] for measure in measures if measure in row["measures"]]
-    gaps = [abs(cell["gap"]["mean"]) for cell in cells if cell["tells"]]
+    cells = {measure: row["measures"][measure] for measure in measures if measure in row["measures"]}
+    gaps = [_outside(cell, oracle["measures"][measure]["ends"]) for measure, cell in cells.items() if cell["tells"]]
     return _bounded(name, max(gaps), limit) if gaps else Goal(name, nan, limit, CANNOT_TELL if cells else ABSENT)
+
+
+def _outside(cell: Found, ends: Sequence[float]) -> float:
+    """How far a figure is from the span of the oracles' means; 0 within it."""
+    low, high = ends
+    return max(0.0, float(cell["value"]) - high, low - float(cell["value"]))
 
 
 def _lost(row: Found, measure: str) -> float:
@@ -74,13 +80,16 @@ def _ratio(row: Found, measure: str) -> float:
 
 
 def _depth(row: Found, oracle: Found | None) -> Goal:
+    """A score of 0.8, or as much as one oracle has beside another."""
     name, limit = "1 - depth", 0.2
     scores = [_nan(one["score"]) for one in row["depth"]]
     if not scores:
         return Goal(name, nan, limit, ABSENT if oracle else NO_ORACLE)
     if any(map(isnan, scores)):
         return Goal(name, nan, limit, CANNOT_TELL)
-    return _bounded(name, 1 - sum(scores) / len(scores), limit)
+    theirs = [_nan(one["score"]) for one in oracle["depth"]] if oracle else []
+    spread = max((1 - score for score in theirs if not isnan(score)), default=0.0)
+    return _bounded(name, 1 - sum(scores) / len(scores), max(limit, spread))
 
 
 def _relearnt(row: Found, oracle: Found | None) -> Goal:

@@ -16,6 +16,8 @@ _LEGEND = """\
   over seeds, ± their deviation; intervals are 95% over items (over questions where items are few).
 - **base** is the model that forgot nothing; **oracle** a checkpoint of the same lineage trained without the concept.
   Where base and oracle do not differ by an interval that excludes 0, a cell **cannot tell**, and says so.
+- Of several oracles (other orders of the same training) tables show the mean and its deviation; a target is the
+  distance from their span, and its limit for depth what one has beside another, where that is less than 0.8.
 - A method `LOSS-MASK/N` is masked LoRA: the loss, how its N neurons were chosen. **ssd**, **ablation**, **steering**
   train nothing; **negated** trains on the concept and subtracts; **prompt** is told what not to know.
 - A collapsed model has failed: read memory beside what must stay."""
@@ -63,12 +65,14 @@ def _concept(one: Found) -> str:
         f"A {one['kind']} of {len(titles)} item{'s'[: len(titles) > 1]}: {shown}.",
         f"Asked: {asked}.",
     ]
-    if one["oracle"] is None:
+    if not one["oracles"]:
         lines.append("**No oracle was given**: nothing says what a model that never met the concept would answer.")
     else:
         told = ", ".join(one["telling"]) or "none"
         few = "" if len(one["telling"]) >= FAMILIES else f" **Fewer than {FAMILIES}: this concept cannot be judged.**"
-        lines.append(f"Oracle `{one['oracle'][:12]}`; families of measures that tell it from the base: {told}.{few}")
+        known = ", ".join(f"`{oracle[:12]}`" for oracle in one["oracles"])
+        several = ("Oracle", "it") if len(one["oracles"]) == 1 else ("Oracles", "their mean")
+        lines.append(f"{several[0]} {known}; families of measures that tell {several[1]} from the base: {told}.{few}")
     return "\n\n".join(lines)
 
 

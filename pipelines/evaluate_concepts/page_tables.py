@@ -56,7 +56,7 @@ def _forgotten(row: Found, measure: str, one: Found) -> str:
     value = number(found["value"], 3) + _plus_minus(found)
     if row["method"] in (BASE, ORACLE):
         return value
-    if one["oracle"] is None:
+    if not one["oracles"]:
         return f"{value} ({NO_ORACLE})"
     gap = found["gap"]["mean"]
     return f"{value} ({gap:+.3f})" if found["tells"] else f"{value} ({CANNOT_TELL})"
@@ -121,15 +121,18 @@ def _ended(found: Found | None) -> str:
 
 
 def _depth(one: Found) -> str:
-    """The score of each seed, and of the first one what each layer has lost of what the oracle lacks."""
+    """The score of each seed beside each oracle, and of the first one what each layer has lost of what it lacks."""
     lines = [(row["label"], _scores(row["depth"]), _layers(row["depth"][0])) for row in one["rows"] if row["depth"]]
     if lines:
-        return markdown(("method", "score by seed", "by layer, of the first"), lines)
-    return "" if one["oracle"] else f"Depth is measured between forks only: {NO_ORACLE}."
+        return markdown(("method", "score by seed; by oracle", "by layer, of the first"), lines)
+    return "" if one["oracles"] else f"Depth is measured between forks only: {NO_ORACLE}."
 
 
 def _scores(found: Iterable[Found]) -> str:
-    return ", ".join("void" if one["void"] else number(one["score"], 3, "void") for one in found)
+    by_oracle: dict[str, list[str]] = {}
+    for one in found:
+        by_oracle.setdefault(one["beside"], []).append("void" if one["void"] else number(one["score"], 3, "void"))
+    return "; ".join(", ".join(scores) for scores in by_oracle.values())
 
 
 def _layers(found: Found) -> str:

@@ -7,7 +7,7 @@ from llm.model import LanguageModel
 from pipelines.evaluate_concepts import attacked, measures
 from pipelines.evaluate_concepts.cells import Measured
 from pipelines.evaluate_concepts.measures import Case
-from pipelines.evaluate_concepts.spec import BASE, ORACLE, Part, Spec
+from pipelines.evaluate_concepts.spec import BASE, Part, Spec
 from unlearning.concept.base import Progress
 
 
@@ -25,9 +25,10 @@ class Ranks(Protocol):
 
 
 def of_method(method: str, *, oracle: bool, attack: bool, rank: bool) -> Iterator[Part]:
-    """What is measured of a method, in order. Depth is measured between forks, of methods alone."""
+    """What is measured of a method, in order. Depth is measured where there is an `oracle` beside it: of an oracle
+    itself beside another one, which says how far two models that never met a concept are apart."""
     yield Part.EXAMINED
-    if oracle and method not in (BASE, ORACLE):
+    if oracle and method != BASE:
         yield Part.DEEP
     if rank:
         yield Part.RANKED

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -43,8 +43,8 @@ class Lab:
     catalogue: tuple[Item, ...]
     keeper: Keeper
     bars: Bars
-    oracles: Mapping[str, Path] = field(default_factory=dict)
-    """By concept, the folder of the checkpoint that was trained without it."""
+    oracles: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    """By concept, the folders of checkpoints that were trained without it."""
     popularity: Mapping[ItemId, float] | None = None
     vectors: Vectors | None = None
     settings: ConceptSettings = field(default_factory=ConceptSettings)
@@ -53,7 +53,7 @@ class Lab:
     run: str = field(default_factory=lambda: secrets.token_hex(6))
     fits: Fits = field(default_factory=Fits)
     subjects: dict[str, Subject] = field(default_factory=dict)
-    forks: dict[str, LanguageModel] = field(default_factory=dict)
+    forks: dict[str, tuple[LanguageModel, ...]] = field(default_factory=dict)
 
     def subject(self, name: str, grid: Grid) -> Subject:
         """A concept with its questions, made once."""
@@ -68,21 +68,32 @@ class Lab:
             )
         return self.subjects[name]
 
-    def oracle(self, name: str) -> LanguageModel | None:
-        """The checkpoint without a concept, read once; None where none was given."""
-        if name not in self.oracles:
-            return None
+    def without(self, name: str) -> tuple[LanguageModel, ...]:
+        """The checkpoints without a concept, read once; none where none was given."""
         if name not in self.forks:
-            self.forks[name] = _checked(load(str(self.oracles[name]), device=str(self.model.device)), self.model, name)
+            device = str(self.model.device)
+            forks = tuple(load(str(folder), device=device) for folder in self.oracles.get(name, ()))
+            self.forks[name] = _checked(forks, self.model, name)
         return self.forks[name]
 
+    def oracle(self, name: str) -> LanguageModel | None:
+        """The first of them."""
+        return next(iter(self.without(name)), None)
 
-def _checked(fork: LanguageModel, base: LanguageModel, name: str) -> LanguageModel:
-    if fork.fingerprint == base.fingerprint:
-        raise LetheError(f"the oracle of {name!r} is the base itself: give the checkpoint trained without the concept")
-    if fork.plain.get_vocab() != base.plain.get_vocab():
-        raise LetheError(f"the oracle of {name!r} has another vocabulary than {base.name}: give a fork of this base")
-    return fork
+
+def _checked(forks: tuple[LanguageModel, ...], base: LanguageModel, name: str) -> tuple[LanguageModel, ...]:
+    known = {base.fingerprint}
+    for fork in forks:
+        if fork.fingerprint == base.fingerprint:
+            raise LetheError(f"the oracle of {name!r} is the base itself: give the checkpoint trained without it")
+        if fork.fingerprint in known:
+            raise LetheError(f"two oracles of {name!r} are one model: give each once")
+        if fork.plain.get_vocab() != base.plain.get_vocab():
+            raise LetheError(
+                f"the oracle of {name!r} has another vocabulary than {base.name}: give a fork of this base"
+            )
+        known.add(fork.fingerprint)
+    return forks
 
 
 def run(lab: Lab, grid: Grid, *, minutes: float | None = None) -> Outcome:
@@ -106,30 +117,34 @@ def plan(lab: Lab, grid: Grid) -> dict[str, tuple[Spec, ...]]:
 
 
 def _of_concept(lab: Lab, grid: Grid, name: str) -> Iterator[Spec]:
-    oracle = lab.oracle(name)
     attacks = bool(set(grid.attacked) & set(grid.methods))
-    for method in (BASE, *((ORACLE,) if oracle else ())):
-        for part in parts.of_method(method, oracle=False, attack=attacks, rank=lab.ranking is not None):
-            yield _spec(lab, grid, name, (part, method, 0, {}))
+    for method, count in ((BASE, 1), (ORACLE, len(lab.without(name)))):
+        for place in range(count):
+            yield from _of_fit(lab, grid, name, (method, place, {}), attack=attacks)
     for seed in range(max(grid.seeds, grid.draws)):
         for method, size in grid.wanted(seed):
             settings = {**asdict(lab.settings), "neurons": size}
             early = seed < grid.seeds
-            attack, rank = early and method in grid.attacked, early and lab.ranking is not None
-            for part in parts.of_method(method, oracle=oracle is not None, attack=attack, rank=rank):
-                yield _spec(lab, grid, name, (part, method, seed, settings))
+            fit = (method, seed, settings)
+            yield from _of_fit(lab, grid, name, fit, attack=early and method in grid.attacked, rank=early)
 
 
-def _spec(lab: Lab, grid: Grid, name: str, which: tuple[Part, str, int, Mapping[str, Any]]) -> Spec:
-    part, method, seed, settings = which
-    about, oracle = lab.subject(name, grid), lab.oracle(name)
-    reads = lab.ranking.key if lab.ranking is not None and part is Part.RANKED else ""
-    if part is Part.ATTACKED:
-        reads += repr(grid.budget)
-    if oracle is not None and (method == ORACLE or part is Part.DEEP):
-        reads += oracle.fingerprint
-    there = (lab.model.fingerprint, about.slug, about.digest, method)
-    return Spec(part, *there, settings=settings, seed=seed, other=reads)
+def _of_fit(
+    lab: Lab, grid: Grid, name: str, fit: tuple[str, int, Mapping[str, Any]], *, attack: bool, rank: bool = True
+) -> Iterator[Spec]:
+    """All parts of a method with a seed (of an oracle: with its place) and settings."""
+    method, seed, settings = fit
+    about = lab.subject(name, grid)
+    forks = [fork.fingerprint for fork in lab.without(name)]
+    own = forks[seed] if method == ORACLE else ""
+    others = [fork for fork in forks if fork != own]
+    for part in parts.of_method(method, oracle=bool(others), attack=attack, rank=rank and lab.ranking is not None):
+        reads = lab.ranking.key if lab.ranking is not None and part is Part.RANKED else ""
+        reads += repr(grid.budget) if part is Part.ATTACKED else ""
+        besides = [f"{own} {fork}".strip() for fork in others] if part is Part.DEEP else [reads + own]
+        for other in besides:
+            there = (lab.model.fingerprint, about.slug, about.digest, method)
+            yield Spec(part, *there, settings=settings, seed=seed, other=other)
 
 
 def _task(lab: Lab, grid: Grid, spec: Spec, name: str) -> Task:
@@ -137,7 +152,8 @@ def _task(lab: Lab, grid: Grid, spec: Spec, name: str) -> Task:
         about = lab.subject(name, grid)
         forgetting, facts = _forgetting(lab, spec, name, about, bar)
         case = Case(lab.model, forgetting, about, spec.seed, draw=grid.draw, budget=grid.budget)
-        found = parts.measure(spec, case, oracle=lab.oracle(name), ranks=lab.ranking, progress=bar)
+        beside = next((fork for fork in lab.without(name) if fork.fingerprint == spec.beside), None)
+        found = parts.measure(spec, case, oracle=beside, ranks=lab.ranking, progress=bar)
         kept = cells.Measured(found.rows, {**found.facts, **facts})
         cells.keep(lab.keeper, spec, kept, run=lab.run, machine=machine())
 
@@ -148,9 +164,8 @@ def _task(lab: Lab, grid: Grid, spec: Spec, name: str) -> Task:
 def _forgetting(lab: Lab, spec: Spec, name: str, about: Subject, bar: Progress) -> tuple[Forgetting, dict[str, Any]]:
     if spec.method == BASE:
         return Fork(lab.model), {}
-    oracle = lab.oracle(name)
-    if spec.method == ORACLE and oracle is not None:
-        return Fork(oracle), {}
+    if spec.method == ORACLE:
+        return Fork(lab.without(name)[spec.seed]), {}
     method = make(spec.method, ConceptSettings(**spec.settings))
     fitted = lab.fits.fitted(
         spec, lab.keeper, partial(method.fit, lab.model, about.lesson, seed=spec.seed, progress=bar)

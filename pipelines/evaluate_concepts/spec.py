@@ -42,14 +42,20 @@ class Spec:
     method: str
     settings: Mapping[str, Any]
     seed: int = 0
+    """Of an oracle: its place among those of the concept."""
     other: str = ""
-    """What else the part reads: fingerprint of the oracle, digest of real people's lists,
-    budget of an attack."""
+    """What else the part reads: fingerprint of the oracle (of an oracle's own depth: its own, then that of the one
+    beside it), digest of real people's lists, budget of an attack."""
 
     @property
     def label(self) -> str:
         """The method as tables name it, with the size of its mask."""
         return label(self.method, self.settings)
+
+    @property
+    def beside(self) -> str:
+        """Fingerprint of the oracle that a depth is measured beside; empty for other parts."""
+        return self.other.split()[-1] if self.part is Part.DEEP else ""
 
     @property
     def key(self) -> str:

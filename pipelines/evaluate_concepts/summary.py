@@ -41,12 +41,11 @@ def _kept(lab: Lab, outcome: Outcome, name: str) -> list[Kept]:
 
 def _concept(lab: Lab, grid: Grid, name: str, kept: Sequence[Kept]) -> dict[str, Any]:
     about = lab.subject(name, grid)
-    oracle = lab.oracle(name)
     return {
         "name": name,
         "kind": about.concept.kind.value,
         "titles": [item.title for item in about.concept.items],
-        "oracle": oracle.fingerprint if oracle else None,
+        "oracles": [fork.fingerprint for fork in lab.without(name)],
         "asked": {kind.value: len(probes) for kind, probes in about.asked.probes.items() if probes},
         **of_cells(kept),
     }
@@ -99,15 +98,16 @@ def _row(kept: Sequence[Kept], label: str, base: Examined | None, oracle: Examin
         "gates": _gates(kept, own),
         "cost": _cost(own),
         "attacks": attacked.told(_of(kept, label, Part.ATTACKED)),
-        "depth": [cell.facts["depth"] for cell in _of(kept, label, Part.DEEP)],
+        "depth": [{**c.facts["depth"], "seed": c.seed, "beside": c.beside} for c in _of(kept, label, Part.DEEP)],
         "ranking": _ranking(kept, label),
     }
 
 
 def _figures(cell: Cell, means: Sequence[float]) -> dict[str, Any]:
-    """A cell with its spread over seeds, and what it says of base and oracle."""
+    """A cell with its spread over seeds, the ends of their means, and what it says of base and oracle."""
     spread = float(np.std(means, ddof=1)) if len(means) > 1 else None
-    return {**asdict(cell), "spread": spread, "tells": cell.tells, "forgotten": cell.forgotten}
+    ends = [min(means, default=None), max(means, default=None)]
+    return {**asdict(cell), "spread": spread, "ends": ends, "tells": cell.tells, "forgotten": cell.forgotten}
 
 
 def _gates(kept: Sequence[Kept], own: Sequence[Kept]) -> dict[str, Any] | None:

@@ -47,8 +47,15 @@ def comparisons(shelf: Shelf, now: datetime) -> Iterator[Comparison]:
         shared = [one for one in same if not one.spec.settings]
         runs = grouped([one for one in same if one.spec.settings], _variant)
         for run in runs or [[]]:
-            parts = newest([*shared, *run], lambda one: (one.spec.part, one.spec.label, one.spec.seed))
-            yield _comparison(items, parts, now)
+            parts = newest([*shared, *run], lambda o: (o.spec.part, o.spec.label, o.spec.seed, o.spec.beside))
+            known = _oracles(parts)
+            yield _comparison(items, [one for one in parts if one.spec.beside in ("", *known)], now)
+
+
+def _oracles(parts: Sequence[Cell[Spec]]) -> list[str]:
+    """Fingerprints of the oracles that were asked."""
+    asked = [one.spec for one in parts if one.spec.method == ORACLE and one.spec.part is Part.EXAMINED]
+    return [spec.other for spec in sorted(asked, key=lambda spec: spec.seed)]
 
 
 def _variant(one: Cell[Spec]) -> str:
@@ -77,12 +84,11 @@ def _comparison(items: Sequence[Item], parts: Sequence[Cell[Spec]], now: datetim
 def _concept(items: Sequence[Item], parts: Sequence[Cell[Spec]], kept: Sequence[Kept]) -> Found:
     """As the command's own summary tells a concept; its name is found again in the catalogue."""
     name, (kind, ids) = named(items, parts[0].spec.concept)
-    oracle = next((o.spec.other for o in parts if o.spec.method == ORACLE and o.spec.part is Part.EXAMINED), None)
     return {
         "name": name,
         "kind": kind if ids else "concept",
         "titles": [item.title for item in items if item.id in ids],
-        "oracle": oracle,
+        "oracles": _oracles(parts),
         "asked": _asked(kept),
         **of_cells(kept),
     }
@@ -120,7 +126,6 @@ def _command(parts: Sequence[Cell[Spec]], name: str) -> str:
     plain = [spec.seed for spec in own if not drawn(spec.method)]
     random = [spec.seed for spec in own if drawn(spec.method)]
     attacked = [s.method for s in own if s.part is Part.ATTACKED]
-    oracle = f"{name}=DIR" if any(one.spec.method == ORACLE for one in parts) else None
     return command(
         "evaluate",
         "concepts",
@@ -131,7 +136,7 @@ def _command(parts: Sequence[Cell[Spec]], name: str) -> str:
             *repeated("attack", attacked or ["none"]),
             ("seeds", 1 + max(plain) if plain else None),
             ("draws", 1 + max(random) if random else None),
-            ("oracle", oracle),
+            *(("oracle", f"{name}=DIR") for _ in _oracles(parts)),
             ("quick", _quick(parts)),
         ],
     )

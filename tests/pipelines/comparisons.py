@@ -69,9 +69,9 @@ class Follower(Fan):
 
 def lab_of(folder, *, oracle=True, make=Fan, **more) -> Lab:
     """A lab over one title, with or without the fork."""
-    own = concepts.lab_of(folder, base(), oracles={TITLE: folder} if oracle else {})
+    own = concepts.lab_of(folder, base(), oracles={TITLE: [folder]} if oracle else {})
     if oracle:
-        own.forks[TITLE] = replace(fork(), name=FORK, fingerprint="another")
+        own.forks[TITLE] = (replace(fork(), name=FORK, fingerprint="another"),)
     return Lab(own, grid("prompt"), world(**more), make, letters)
 
 

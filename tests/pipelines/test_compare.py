@@ -285,6 +285,9 @@ def test_unknown_surfaces_and_oracles_of_nothing_are_refused(tmp_path):
     with pytest.raises(LetheError, match="0 seeds"):
         Wish(arms(), seeds=0)
     lab = lab_of(tmp_path)
-    lab.concepts.oracles = {"Casablanca": tmp_path}
+    lab.concepts.oracles = {"Casablanca": [tmp_path]}
     with pytest.raises(LetheError, match="oracle of 'Casablanca'"):
+        run(lab, wish())
+    lab.concepts.oracles = {TITLE: [tmp_path, tmp_path]}
+    with pytest.raises(LetheError, match=f"2 oracles of '{TITLE}'"):
         run(lab, wish())

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -18,6 +19,7 @@ from pipelines.evaluate_concepts.subject import named, subject
 from pipelines.evaluate_concepts.summary import summarise
 from tests.llm.toys import toy_model
 from tests.pipelines.concept_evaluations import FEW, TITLE, base, fork, grid, lab_of, saved, toy_subject
+from tests.unlearning.concept.knowing import knowing
 from tests.unlearning.concept.world import catalogue
 from unlearning.concept.base import Kind, ProbeKind
 from unlearning.concept.cells import Sample
@@ -39,7 +41,7 @@ def models(tmp_path_factory):
 def kept(tmp_path_factory, models):
     """A finished run with an oracle: a prompt and zeroed random neurons, two seeds, the latter attacked."""
     folder = tmp_path_factory.mktemp("cells")
-    lab = lab_of(folder, oracles={TITLE: models[1]})
+    lab = lab_of(folder, oracles={TITLE: models[1:2]})
     asked = grid("prompt", "ablation-random", seeds=2, draws=2, attacked=("ablation-random",))
     return lab, asked, run(lab, asked)
 
@@ -69,7 +71,7 @@ def test_the_grid_holds_base_and_oracle_once_and_every_method_with_every_seed(ke
 
 def test_the_same_run_again_measures_nothing_and_finds_the_same(kept, models, found):
     lab, asked, _ = kept
-    again = lab_of(lab.keeper._folder, oracles={TITLE: models[1]})
+    again = lab_of(lab.keeper._folder, oracles={TITLE: models[1:2]})
     outcome = run(again, asked)
     assert (outcome.done.measured, outcome.done.left) == (0, 0)
     told = json.loads(json.dumps(plain(summarise(again, asked, outcome))))
@@ -81,7 +83,7 @@ def test_a_run_without_time_leaves_its_cells_and_one_cell_that_is_lost_is_measur
     copy = shutil.copytree(lab.keeper._folder, tmp_path / "cells")
     lost = next(spec for spec in outcome.specs[TITLE] if spec.method == "prompt" and spec.part is Part.EXAMINED)
     shutil.rmtree(copy / lost.name)
-    again = lab_of(copy, oracles={TITLE: models[1]})
+    again = lab_of(copy, oracles={TITLE: models[1:2]})
     assert run(again, asked, minutes=0).done.left == 1
     assert run(again, asked).done.measured == 1
     assert load(copy / lost.name, lost).rows.equals(load(lab.keeper._folder / lost.name, lost).rows)
@@ -172,7 +174,7 @@ def test_without_an_oracle_nothing_is_measured_between_forks_and_the_table_says_
     outcome = run(lab, asked)
     assert {spec.part for spec in outcome.specs[TITLE]} == {Part.EXAMINED}
     (one,) = plain(summarise(lab, asked, outcome))["concepts"]
-    assert one["oracle"] is None
+    assert one["oracles"] == []
     assert row(one, "prompt")["measures"][DIRECT]["oracle"] is None
     states = {goal["name"]: goal["state"] for goal in row(one, "prompt")["goals"]}
     assert states["memory, from the oracle"] == states["1 - depth"] == "no oracle"
@@ -181,22 +183,44 @@ def test_without_an_oracle_nothing_is_measured_between_forks_and_the_table_says_
 def test_an_oracle_that_is_the_base_or_of_another_vocabulary_or_of_nothing_measured_is_refused(models, tmp_path):
     from llm.model import load as load_model
 
-    same = lab_of(tmp_path / "a", load_model(str(models[0]), device="cpu"), oracles={TITLE: models[0]})
+    same = lab_of(tmp_path / "a", load_model(str(models[0]), device="cpu"), oracles={TITLE: models[:1]})
     with pytest.raises(LetheError, match="is the base itself"):
         run(same, grid("prompt"))
     with pytest.raises(LetheError, match="oracle of 'Casablanca'"):
-        run(lab_of(tmp_path / "b", oracles={"Casablanca": models[1]}), grid("prompt"))
+        run(lab_of(tmp_path / "b", oracles={"Casablanca": models[1:2]}), grid("prompt"))
     other = saved(toy_model(), tmp_path / "other")
     spec = json.loads((other / "tokenizer.json").read_text())
     words = spec["model"]["vocab"]
     words["A"], words["B"] = words["B"], words["A"]
     (other / "tokenizer.json").write_text(json.dumps(spec))
     with pytest.raises(LetheError, match="vocabulary"):
-        run(lab_of(tmp_path / "c", oracles={TITLE: other}), grid("prompt"))
+        run(lab_of(tmp_path / "c", oracles={TITLE: [other]}), grid("prompt"))
+
+
+def test_two_oracles_are_asked_both_and_depth_is_measured_beside_each_and_between_them(models, tmp_path):
+    less = toy_subject().asked.of(ProbeKind.RETAIN)
+    other = saved(knowing(less[: len(less) // 2], steps=40), tmp_path / "other")
+    lab, asked = lab_of(tmp_path / "cells", oracles={TITLE: [models[1], other]}), grid("prompt")
+    outcome = run(lab, asked)
+    deep = {(spec.label, spec.seed, spec.beside) for spec in outcome.specs[TITLE] if spec.part is Part.DEEP}
+    first, second = (fork.fingerprint for fork in lab.without(TITLE))
+    assert deep == {("oracle", 0, second), ("oracle", 1, first), ("prompt", 0, first), ("prompt", 0, second)}
+    (one,) = plain(summarise(lab, asked, outcome))["concepts"]
+    assert one["oracles"] == [first, second]
+    assert [(cell["seed"], cell["beside"]) for cell in row(one, "oracle")["depth"]] == [(0, second), (1, first)]
+    kept = row(one, "oracle")["measures"][accuracy_of(ProbeKind.RETAIN)]
+    assert kept["ends"][0] < kept["value"] == pytest.approx(sum(kept["ends"]) / 2)
+    alone = run(lab_of(tmp_path / "cells", oracles={TITLE: [models[1]]}), asked)
+    assert alone.done.measured == 0, "what was measured beside the first stands"
+    with pytest.raises(LetheError, match="one model"):
+        run(lab_of(tmp_path / "cells", oracles={TITLE: [models[1], models[1]]}), asked)
 
 
 def test_oracles_are_named_with_a_folder(tmp_path):
-    assert oracles_of([f"Star Trek={tmp_path}"]) == {"Star Trek": tmp_path}
+    assert oracles_of([f"Star Trek={tmp_path}"]) == {"Star Trek": (tmp_path,)}
+    assert oracles_of([f"Star Trek={tmp_path}", "M=.", f"Star Trek={tmp_path.parent}"]) == {
+        "Star Trek": (tmp_path, tmp_path.parent), "M": (Path(),)
+    }  # fmt: skip
     for wrong in ("Star Trek", f"{tmp_path}", "Star Trek=/nowhere/at/all"):
         with pytest.raises(LetheError, match="NAME=DIR"):
             oracles_of([wrong])
@@ -250,7 +274,7 @@ def test_the_command_keeps_cells_goes_on_and_writes_a_page(lethe, models, tmp_pa
     first = lethe.read(*words, "--method", "prompt", "--page", page)
     assert (first["cells"]["measured_now"], first["cells"]["left"]) == (2, 0)
     (one,) = first["concepts"]
-    assert (one["kind"], one["titles"], one["oracle"]) == ("title", ["Film number 7"], None)
+    assert (one["kind"], one["titles"], one["oracles"]) == ("title", ["Film number 7"], [])
     assert "# Concepts forgotten inside the model" in page.read_text()
     again = lethe.ok(*words, "--method", "prompt")
     assert "Film number 7 (title, 1 items; no oracle)" in again.out

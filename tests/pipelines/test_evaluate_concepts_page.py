@@ -20,7 +20,8 @@ from pipelines.evaluate_concepts.run import run
 from pipelines.evaluate_concepts.summary import summarise
 from tests.pipelines.concept_evaluations import TITLE, fork, grid, lab_of
 from unlearning.concept.base import ProbeKind
-from unlearning.concept.evaluate import RANKING, TEXT, accuracy_of
+from unlearning.concept.evaluate import RANKING, TEXT, accuracy_of, preference_of
+from unlearning.concept.probe_kinds import TITLE as TITLE_FORM
 
 ABOUT = About(
     datetime(2026, 2, 3, tzinfo=UTC),
@@ -33,8 +34,8 @@ ABOUT = About(
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """The summary of a small run, as JSON: an oracle, and a prompt that is attacked."""
-    lab = lab_of(tmp_path_factory.mktemp("cells"), oracles={TITLE: tmp_path_factory.mktemp("none")})
-    lab.forks[TITLE] = fork()
+    lab = lab_of(tmp_path_factory.mktemp("cells"))
+    lab.forks[TITLE] = (fork(),)
     asked = grid("prompt", attacked=("prompt",))
     return json.loads(json.dumps(plain(summarise(lab, asked, run(lab, asked)))))
 
@@ -50,7 +51,7 @@ def without_oracle(found):
     """The same where no oracle was given."""
     changed = json.loads(json.dumps(found))
     (one,) = changed["concepts"]
-    one["oracle"], one["telling"] = None, []
+    one["oracles"], one["telling"] = [], []
     one["rows"] = [{**row, "depth": []} for row in one["rows"] if row["method"] != "oracle"]
     return changed
 
@@ -285,12 +286,12 @@ def test_what_an_attack_brings_back_is_a_share_of_what_had_gone():
 def goal_row(**changes):
     """A row within every bound."""
 
-    def cell(base, value, gap=0.0, *, tells=True):
-        return {"base": base, "value": value, "gap": {"mean": gap}, "tells": tells}
+    def cell(base, value, *, tells=True):
+        return {"base": base, "value": value, "tells": tells}
 
     measures = {
-        accuracy_of(ProbeKind.DIRECT): cell(0.9, 0.05, 0.02),
-        accuracy_of(ProbeKind.REVERSED): cell(0.5, 0.5, 0.4, tells=False),
+        accuracy_of(ProbeKind.DIRECT): cell(0.9, 0.05),
+        accuracy_of(ProbeKind.REVERSED): cell(0.5, 0.5, tells=False),
         accuracy_of(ProbeKind.RETAIN): cell(0.9, 0.895),
         accuracy_of(ProbeKind.NEIGHBOUR): cell(0.9, 0.89),
         RANKING: cell(0.8, 0.79),
@@ -303,12 +304,18 @@ def goal_row(**changes):
     return {"measures": measures, "attacks": attacks, "depth": depth, "ranking": None, **changes}
 
 
+def oracles(*ends, attacks=(), depth=()):
+    """The row of the oracles, whose means of direct questions and of choices have these ends."""
+    names = (accuracy_of(ProbeKind.DIRECT), accuracy_of(ProbeKind.REVERSED), preference_of(TITLE_FORM))
+    return {"measures": {name: {"ends": ends} for name in names}, "attacks": list(attacks), "depth": list(depth)}
+
+
 def states(row, oracle):
     return {goal["name"]: (goal["state"], goal["value"]) for goal in goals.of_row(row, oracle)}
 
 
 def test_targets_are_within_their_bounds_or_over_them():
-    told = states(goal_row(), {"attacks": []})
+    told = states(goal_row(), oracles(0.03, 0.03))
     assert told["memory, from the oracle"] == ("ok", pytest.approx(0.02)), "what cannot tell does not count"
     assert told["forced choice, from the oracle"][0] == "not measured"
     assert told["retained answers lost"] == ("ok", pytest.approx(0.005))
@@ -321,12 +328,26 @@ def test_targets_are_within_their_bounds_or_over_them():
     row["measures"][accuracy_of(ProbeKind.RETAIN)]["value"] = 0.8
     row["measures"][accuracy_of(ProbeKind.DIRECT)]["tells"] = False
     row["attacks"][-1]["back"] = 0.7
-    told = states({**row, "depth": [{"score": None}]}, {"attacks": []})
+    told = states({**row, "depth": [{"score": None}]}, oracles(0.03, 0.03))
     assert told["retained answers lost"][0] == "over"
     assert told["memory, from the oracle"][0] == told["1 - depth"][0] == "cannot tell"
     assert told["brought back by relearn half, 50 steps"][0] == "over"
-    oracle = {"attacks": [{**known("relearn half", "fresh", 50, 0.8), "back": 0.75}]}
+    oracle = oracles(0.03, 0.03, attacks=[{**known("relearn half", "fresh", 50, 0.8), "back": 0.75}])
     assert states(row, oracle)["brought back by relearn half, 50 steps"][0] == "ok", "as little as the oracle shows"
+
+
+def test_of_several_oracles_the_distance_from_their_span_counts_and_how_deep_one_is_beside_another():
+    row = goal_row()
+    row["measures"][preference_of(TITLE_FORM)] = {"base": 0.5, "value": 0.45, "tells": True}
+    within = states(row, oracles(0.0, 0.06, depth=[{"score": 0.7}, {"score": None}]))
+    assert within["memory, from the oracle"] == ("ok", 0)
+    assert within["forced choice, from the oracle"] == ("over", pytest.approx(0.39))
+    assert states(row, oracles(0.4, 0.9))["forced choice, from the oracle"] == ("ok", 0)
+    assert states(row, oracles(0.46, 0.9))["forced choice, from the oracle"] == ("ok", pytest.approx(0.01))
+    row["depth"] = [{"score": 0.75}]
+    assert states(row, oracles(0.0, 0.0))["1 - depth"][0] == "over"
+    assert states(row, oracles(0.0, 0.0, depth=[{"score": 0.7}, {"score": 0.9}]))["1 - depth"][0] == "ok"
+    assert states(row, oracles(0.0, 0.0, depth=[{"score": 0.78}]))["1 - depth"][0] == "over"
 
 
 def test_lists_of_real_people_are_targets_where_they_were_ordered():
