@@ -33,14 +33,16 @@ class Goal:
     state: str
 
 
-def of_row(row: Found, oracle: Found | None) -> list[dict[str, Any]]:
-    """Every goal of one method; `oracle` is the row of the oracles."""
-    return [asdict(goal) for goal in _goals(row, oracle)]
+def of_row(row: Found, oracle: Found | None, unmet: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Every goal of one method; `oracle` is the row of the oracles, `unmet` what the base chooses of unknown titles."""
+    return [asdict(goal) for goal in _goals(row, oracle, unmet)]
 
 
-def _goals(row: Found, oracle: Found | None) -> Iterator[Goal]:
+def _goals(row: Found, oracle: Found | None, unmet: Mapping[str, float]) -> Iterator[Goal]:
     yield _gap(row, "memory, from the oracle", [accuracy_of(kind) for kind in MEMORY], oracle)
     yield _gap(row, "forced choice, from the oracle", [preference_of(form) for form in (GENRES, TITLE)], oracle)
+    apart = [abs(row["measures"][name]["value"] - chosen) for name, chosen in unmet.items() if name in row["measures"]]
+    yield _bounded("forced choice, from titles that do not exist", max(apart, default=nan), 0.03)
     yield _bounded("retained answers lost", _lost(row, accuracy_of(ProbeKind.RETAIN)), 0.01)
     yield _bounded("neighbours' answers lost", _lost(row, accuracy_of(ProbeKind.NEIGHBOUR)), 0.02)
     yield _bounded("ranking of others lost", 1 - _ratio(row, RANKING), 0.02)

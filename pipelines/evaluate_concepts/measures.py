@@ -9,6 +9,7 @@ import numpy as np
 from llm.model import LanguageModel
 from pipelines.evaluate_concepts.cells import Measured, frame
 from pipelines.evaluate_concepts.subject import Subject
+from unlearning.concept import evaluate
 from unlearning.concept.attacks.drawn import examples
 from unlearning.concept.attacks.relearn import USUAL, Budget
 from unlearning.concept.attacks.suite import MOST
@@ -48,6 +49,12 @@ def examined(case: Case) -> Measured:
     spoken = [asdict(one) for one in found.spoken]
     facts = {"method": dict(case.forgetting.facts), "spoken": spoken, "examining_seconds": seconds}
     return Measured(frame(found.samples, questions(case.subject.asked)), facts)
+
+
+def unmet(case: Case) -> Measured:
+    """Forced choices under titles that do not exist, as the base makes them."""
+    found = evaluate.unmet(case.base, case.subject.asked)
+    return Measured(frame(found, questions(case.subject.asked)))
 
 
 def questions(asked: Questionnaire) -> dict[str, Sequence[str]]:

@@ -28,6 +28,7 @@ def of(one: Found) -> list[str]:
         _table(_MEMORY, rows, one, _forgotten),
         "**Exposure and extraction**: value (gap to the oracle)",
         _table(_ELSE, rows, one, _forgotten),
+        *_unmet(one),
         "**What must stay**: value (change from the base)",
         _table(KEEP, rows, one, _kept),
         "**Gates and cost**",
@@ -37,6 +38,12 @@ def of(one: Found) -> list[str]:
     for title, made in (("Attacks", _attacks(rows)), ("Depth", _depth(one)), ("Lists of real people", _ranking(rows))):
         blocks += [f"**{title}**", made] if made else []
     return blocks
+
+
+def _unmet(one: Found) -> list[str]:
+    """What the base chooses of titles that do not exist."""
+    told = ", ".join(f"{number(value, 3)} ({name.rpartition(' ')[2]})" for name, value in one["unmet"].items())
+    return [f"Of titles that do not exist in the concept's place the base itself prefers {told}."] if told else []
 
 
 def _table(measures: Sequence[str], rows: Sequence[Found], one: Found, cell: Any) -> str:

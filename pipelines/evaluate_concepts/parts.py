@@ -26,8 +26,11 @@ class Ranks(Protocol):
 
 def of_method(method: str, *, oracle: bool, attack: bool, rank: bool) -> Iterator[Part]:
     """What is measured of a method, in order. Depth is measured where there is an `oracle` beside it: of an oracle
-    itself beside another one, which says how far two models that never met a concept are apart."""
+    itself beside another one, which says how far two models that never met a concept are apart. The base alone says how
+    it chooses where a title does not exist."""
     yield Part.EXAMINED
+    if method == BASE:
+        yield Part.UNMET
     if oracle and method != BASE:
         yield Part.DEEP
     if rank:
@@ -42,6 +45,8 @@ def measure(
     """Measure one part of one cell."""
     if spec.part is Part.ATTACKED:
         return attacked.measured(case, method=spec.method, progress=progress)
+    if spec.part is Part.UNMET:
+        return measures.unmet(case)
     if spec.part is Part.DEEP and oracle is not None:
         return measures.deep(case, oracle)
     if spec.part is Part.RANKED and ranks is not None:

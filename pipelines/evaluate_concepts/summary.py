@@ -52,15 +52,18 @@ def _concept(lab: Lab, grid: Grid, name: str, kept: Sequence[Kept]) -> dict[str,
 
 
 def of_cells(kept: Sequence[Kept]) -> dict[str, Any]:
-    """What finished cells of one concept tell by themselves: `telling`, `rows`, `guidance` and `answers`."""
+    """What finished cells of one concept tell by themselves: `telling`, `rows`, `unmet`, `guidance` and `answers`."""
     base, fork = (_pooled(_of(kept, who)) for who in (BASE, ORACLE))
     rows = [_row(kept, label, base, fork) for label in dict.fromkeys(cell.label for cell in kept)]
     rows = attacked.with_comebacks(_with_latency(rows))
     theirs = next((row for row in rows if row["method"] == ORACLE), None)
     cells = compare(base, fork or base, fork) if base else {}
+    unmet = _pooled(_of(kept, BASE, Part.UNMET))
+    chosen = {name: sample.mean for name, sample in unmet.samples.items()} if unmet else {}
     return {
         "telling": sorted(telling_families(cells)),
-        "rows": [{**row, "goals": [] if row["method"] == BASE else goals.of_row(row, theirs)} for row in rows],
+        "rows": [{**row, "goals": [] if row["method"] == BASE else goals.of_row(row, theirs, chosen)} for row in rows],
+        "unmet": chosen,
         "guidance": guidance(rows),
         "answers": list(_answers(kept)),
     }

@@ -172,7 +172,8 @@ def test_attacks_are_told_by_step_and_the_raw_base_gives_all_back(found):
 def test_without_an_oracle_nothing_is_measured_between_forks_and_the_table_says_so(tmp_path):
     lab, asked = lab_of(tmp_path), grid("prompt")
     outcome = run(lab, asked)
-    assert {spec.part for spec in outcome.specs[TITLE]} == {Part.EXAMINED}
+    assert {spec.part for spec in outcome.specs[TITLE]} == {Part.EXAMINED, Part.UNMET}
+    assert {spec.method for spec in outcome.specs[TITLE] if spec.part is Part.UNMET} == {"base"}
     (one,) = plain(summarise(lab, asked, outcome))["concepts"]
     assert one["oracles"] == []
     assert row(one, "prompt")["measures"][DIRECT]["oracle"] is None
@@ -272,7 +273,7 @@ def test_the_command_keeps_cells_goes_on_and_writes_a_page(lethe, models, tmp_pa
     words = ["evaluate", "concepts", "--quick", "--concept", "Film number 7", "--model", models[0], "--attack", "none"]
     page = tmp_path / "concepts.md"
     first = lethe.read(*words, "--method", "prompt", "--page", page)
-    assert (first["cells"]["measured_now"], first["cells"]["left"]) == (2, 0)
+    assert (first["cells"]["measured_now"], first["cells"]["left"]) == (3, 0)
     (one,) = first["concepts"]
     assert (one["kind"], one["titles"], one["oracles"]) == ("title", ["Film number 7"], [])
     assert "# Concepts forgotten inside the model" in page.read_text()

@@ -310,8 +310,9 @@ def oracles(*ends, attacks=(), depth=()):
     return {"measures": {name: {"ends": ends} for name in names}, "attacks": list(attacks), "depth": list(depth)}
 
 
-def states(row, oracle):
-    return {goal["name"]: (goal["state"], goal["value"]) for goal in goals.of_row(row, oracle)}
+def states(row, oracle, **unmet):
+    chosen = {preference_of(form): share for form, share in unmet.items()}
+    return {goal["name"]: (goal["state"], goal["value"]) for goal in goals.of_row(row, oracle, chosen)}
 
 
 def test_targets_are_within_their_bounds_or_over_them():
@@ -344,6 +345,10 @@ def test_of_several_oracles_the_distance_from_their_span_counts_and_how_deep_one
     assert within["forced choice, from the oracle"] == ("over", pytest.approx(0.39))
     assert states(row, oracles(0.4, 0.9))["forced choice, from the oracle"] == ("ok", 0)
     assert states(row, oracles(0.46, 0.9))["forced choice, from the oracle"] == ("ok", pytest.approx(0.01))
+    unknown = "forced choice, from titles that do not exist"
+    assert within[unknown][0] == "not measured"
+    assert states(row, oracles(0.4, 0.9), title=0.43, genres=0.9)[unknown] == ("ok", pytest.approx(0.02))
+    assert states(row, oracles(0.4, 0.9), title=0.5)[unknown] == ("over", pytest.approx(0.05))
     row["depth"] = [{"score": 0.75}]
     assert states(row, oracles(0.0, 0.0))["1 - depth"][0] == "over"
     assert states(row, oracles(0.0, 0.0, depth=[{"score": 0.7}, {"score": 0.9}]))["1 - depth"][0] == "ok"

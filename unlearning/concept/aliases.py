@@ -23,6 +23,19 @@ def with_aliases(probes: Sequence[Probe], concept: Concept, catalogue: Sequence[
     ]
 
 
+def under_aliases(
+    probes: Sequence[Probe], concept: Concept, catalogue: Sequence[Item], *, draws: int, seed: int
+) -> list[Probe]:
+    """Each probe so many times over, each time under another title that does not exist, one after another."""
+    titles = {str(item.id): item.title for item in concept.items}
+    invented, rng = InventedTitles(catalogue), np.random.default_rng([seed, 28])
+    return [
+        replace(probe, question=probe.question.replace(titles[str(probe.item)], invented.draw(rng)))
+        for probe in probes
+        for _ in range(draws)
+    ]
+
+
 def unknown_turns(probes: Sequence[Probe], concept: Concept) -> Iterator[tuple[Turn, Turn]]:
     """Each probe that has an alias, with its true answer, and the same under the alias.
 

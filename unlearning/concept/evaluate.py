@@ -12,6 +12,7 @@ import numpy as np
 
 from db.records import Item, ItemId
 from llm.model import LanguageModel
+from unlearning.concept.aliases import under_aliases
 from unlearning.concept.answers import Answers, ask
 from unlearning.concept.base import Concept, Forgetting, Probe, ProbeKind, ProbeSet, Use
 from unlearning.concept.cells import Cell, Sample, cell
@@ -37,6 +38,8 @@ MENTIONS = "list mentions"
 TEXT = "text surprise"
 """Nats a token of running text."""
 SAID, SAID_ELSEWHERE = "fluent on the concept", "fluent elsewhere"
+UNMET = 8
+"""Titles that do not exist for each forced choice: what a model makes of one is chance."""
 _SPOKEN = 24
 
 
@@ -74,6 +77,8 @@ class Questionnaire:
     probes: Mapping[ProbeKind, tuple[Probe, ...]]
     listings: tuple[Listing, ...] = ()
     lists: tuple[OpenList, ...] = ()
+    unmet: tuple[Probe, ...] = ()
+    """The forced choices, each `UNMET` times over, under titles that do not exist in place of the concept's."""
 
     def of(self, kind: ProbeKind) -> tuple[Probe, ...]:
         """The probes of a kind; there may be none."""
@@ -98,7 +103,9 @@ def questionnaire(
         chosen[kind] = tuple(pool[place] for place in sorted(rng.permutation(len(pool))[:most]))
     controls = matched_controls(concept, catalogue, popularity)
     listings = draw_listings(concept, catalogue, controls, people=people, seed=seed)
-    return Questionnaire(chosen, listings, open_lists(concept))
+    choices = chosen[ProbeKind.FORCED_CANDIDATE]
+    unmet = under_aliases(choices, concept, catalogue, draws=UNMET, seed=seed)
+    return Questionnaire(chosen, listings, open_lists(concept), tuple(unmet))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +181,16 @@ def _preferred(model: LanguageModel, probes: Sequence[Probe]) -> dict[str, Sampl
         if at:
             samples[preference_of(form)] = Sample(above[at], tuple(str(probes[place].item) for place in at))
     return samples
+
+
+def unmet(model: LanguageModel, asked: Questionnaire) -> dict[str, Sample]:
+    """The forced choices as the model makes them where it cannot know the title: by what else the prompt tells.
+
+    What an adapter can reach. An oracle was trained apart and judges every title otherwise by hundredths of a nat,
+    which is what decides between candidates of the same genres.
+    """
+    found = _preferred(model, asked.unmet)
+    return {name: Sample(one.values.reshape(-1, UNMET).mean(axis=1), one.items[::UNMET]) for name, one in found.items()}
 
 
 def _listed(model: LanguageModel, asked: Questionnaire) -> dict[str, Sample]:

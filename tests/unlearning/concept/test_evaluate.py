@@ -20,6 +20,7 @@ from unlearning.concept.evaluate import (
     SAID,
     SAID_ELSEWHERE,
     TEXT,
+    UNMET,
     Examined,
     Fork,
     Questionnaire,
@@ -30,6 +31,7 @@ from unlearning.concept.evaluate import (
     probability_of,
     questionnaire,
     telling_families,
+    unmet,
 )
 from unlearning.concept.gates import gated, judge
 from unlearning.concept.judgement import leanings
@@ -153,6 +155,31 @@ def test_a_model_that_prefers_nothing_is_level():
         [probe for probe in one.of(ProbeKind.FORCED_CANDIDATE) if probe.form == GENRES]
     )
     assert found.mean(EXPOSURE) == 0
+
+
+def test_unmet_titles_are_chosen_by_what_else_the_prompt_tells(monkeypatch):
+    """Somebody who likes the concept's titles alone, and somebody who goes by the other words of a prompt."""
+    one = questionnaire(concept(), catalogue(), probes(), seed=0, most=6, people=2)
+    titles, known = [item.title for item in concept().items], {item.title for item in catalogue()}
+
+    def fan(_model, questions):
+        return np.array([float(any(title in question for title in titles)) for question in questions])
+
+    def genre(_model, questions):
+        return np.array([float("Sci-Fi" in question.splitlines()[-1]) for question in questions])
+
+    own = [probe for probe in one.of(ProbeKind.FORCED_CANDIDATE) if probe.form == GENRES]
+    assert len(one.unmet) == UNMET * len(one.of(ProbeKind.FORCED_CANDIDATE))
+    assert not any(title in probe.question for probe in one.unmet for title in titles)
+    assert len({probe.question for probe in one.unmet}) > len(one.unmet) / 2, "another title each time"
+    assert not any(f"Candidate: {title} (" in probe.question for probe in one.unmet for title in known)
+    monkeypatch.setattr("unlearning.concept.evaluate.leanings", fan)
+    assert examine(forks.base(), Fork(forks.base()), one).mean(preference_of(GENRES)) == 1
+    assert unmet(forks.base(), one)[preference_of(GENRES)].values.tolist() == [0.5] * len(own)
+    monkeypatch.setattr("unlearning.concept.evaluate.leanings", genre)
+    expected = examine(forks.base(), Fork(forks.base()), one).samples[preference_of(GENRES)]
+    found = unmet(forks.base(), one)[preference_of(GENRES)]
+    assert (found.values.tolist(), found.items) == (expected.values.tolist(), expected.items)
 
 
 def test_exposure_counts_concept_items_among_the_first(monkeypatch):
