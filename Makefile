@@ -6,7 +6,7 @@ INSTALLED   := $(VENV)/.installed
 PACKAGES    := db recsys retrieval llm unlearning pipelines
 PYTHON      ?= >=3.11
 DATA        ?= $(LETHE_BENCH_DATA)
-GRID        ?= --method bounded_ascent-guided --method refusal-guided --method bounded_ascent-random --attack bounded_ascent-guided --attack refusal-guided --people 60
+GRID        ?= $(foreach way,bounded_ascent-guided resisted_ascent-guided refusal-guided bounded_ascent-random,--method $(way) --attack $(way)) --people 60
 BENCH       ?= $(filter-out forgetting tracer concepts concept_forks catalogue datasets recbole_default recbole_sasrec,$(sort $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/[a-z]*.py))))
 
 # A uv that knows dependency groups, or else a private copy of uv in .uv (never the system's Python).
