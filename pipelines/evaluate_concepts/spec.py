@@ -6,9 +6,13 @@ from enum import StrEnum
 from typing import Any
 
 from pipelines.evaluate.key import key_of
+from unlearning.concept.settings import LossName
 
 HARNESS = 1
 """Grows when cells are measured otherwise: older ones are not found any more."""
+
+FITTED_ANEW: Mapping[str, int] = {LossName.RESISTED_ASCENT.value: 1}
+"""By loss, grows when its fits change while its settings do not: added to `HARNESS` in its own cells."""
 
 BASE, ORACLE = "base", "oracle"
 """The model that forgot nothing, and the checkpoint that was trained without the concept."""
@@ -62,7 +66,7 @@ class Spec:
     @property
     def key(self) -> str:
         """64 hexadecimal digits over everything above and the version of the code."""
-        return key_of(self, HARNESS)
+        return key_of(self, HARNESS + FITTED_ANEW.get(self.method.rpartition("-")[0], 0))
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from pipelines.cli.output import plain
 from pipelines.evaluate_concepts.cells import ROWS, frame, load, samples
 from pipelines.evaluate_concepts.grid import METHODS, QUICK_SETTINGS, Grid, Wish, filled
 from pipelines.evaluate_concepts.run import run
-from pipelines.evaluate_concepts.spec import Part
+from pipelines.evaluate_concepts.spec import Part, Spec
 from pipelines.evaluate_concepts.subject import named, subject
 from pipelines.evaluate_concepts.summary import summarise
 from tests.llm.toys import toy_model
@@ -262,6 +262,15 @@ def test_grids_of_unknown_methods_or_nothing_are_refused():
     for wrong in ({"methods": ("erase",)}, {"concepts": ()}, {"seeds": 0}, {"concepts": (TITLE, TITLE)}):
         with pytest.raises(LetheError):
             Grid(**{"concepts": (TITLE,), **wrong})
+
+
+def test_a_loss_whose_fits_changed_is_measured_again_and_no_other(monkeypatch):
+    ways = ("npo-guided", "npo-none", "simnpo-guided", "ssd", "base")
+    before, after = [], []
+    for keys, anew in ((before, {}), (after, {"npo": 1})):
+        monkeypatch.setattr("pipelines.evaluate_concepts.spec.FITTED_ANEW", anew)
+        keys += [Spec(Part.EXAMINED, "model", "title", "digest", way, {"steps": 1}).key for way in ways]
+    assert [old != new for old, new in zip(before, after, strict=True)] == [True, True, False, False, False]
 
 
 def test_other_wordings_are_another_subject():

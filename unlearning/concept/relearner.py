@@ -1,12 +1,14 @@
-"""An attacker inside the fit: it relearns half of a concept's facts, and the other half must not come back.
+"""Attackers inside the fit: each relearns half of a concept's facts, and the other half must not come back.
 
-Adversarial training against relearning, first order: the attacker is trained for a while beside the adapter, which is
-asked, with the attacker acting, for the facts that were not taught; then it is drawn anew and given another half. After
+Adversarial training against relearning, first order: some attackers are trained in turn beside the adapter, which is
+asked, with the attacker acting, for the facts that this one was not taught. After its life an attacker is drawn anew
+and given another half; with several of every age the adapter cannot settle on what withstands one. After
 tamper-resistant safeguards (Tamirisa et al. 2024), whose attackers tune all weights.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,16 +27,31 @@ from unlearning.concept.study import Part, Study
 NAME = "relearner"
 
 RANK, ALPHA, RATE = 8, 16.0, 1e-3
-"""Of the attacker's LoRA, which is on every projection; AdamW without decay, one step for each of the adapter's."""
-LIFE = 30
-"""Steps after which an attacker is drawn anew."""
-WEIGHT = 1.0
-"""Of what comes back, in nats a token, in the adapter's loss. More withstands more and spares less
-(docs/experiments.md)."""
+"""Of an attacker's LoRA, which is on every projection; AdamW without decay."""
+COUNT = 6
+"""Attackers; one of them, in turn, in each step of the adapter."""
+LEARNED = 2
+"""Steps that an attacker takes in its turn."""
+LIVES = (30, 60)
+"""Steps of its own after which an attacker is drawn anew: some number between these."""
+WEIGHT = 4.0
+"""Of what comes back, in nats a token, in the adapter's loss (docs/experiments.md)."""
+
+
+@dataclass(slots=True)
+class _Attacker:
+    """The weights of one, which lie on the model in its turn, and what it is at."""
+
+    tensors: list[Tensor]
+    optimizer: torch.optim.Optimizer
+    halves: tuple[list[int], list[int]]
+    """Numbers of the units that it is taught, and of those that must not come back."""
+    left: int
+    """Steps of its life."""
 
 
 class Relearner:
-    """Put on a model beside the adapter in training by `relearner`; it acts within its own steps alone."""
+    """Put on a model beside the adapter in training by `relearner`; an attacker acts within its own steps alone."""
 
     def __init__(self, model: LanguageModel, study: Study, settings: ConceptSettings, *, seed: int) -> None:
         self._model, self._study, self._settings = model, study, settings
@@ -43,17 +60,17 @@ class Relearner:
         self._layers = inject(model.model, lora_config(projections_of(model.model), rank=RANK, alpha=ALPHA), NAME)
         self._weights = [side[NAME].weight for layer in self._layers.values() for side in (layer.lora_A, layer.lora_B)]
         self._use(before, free)
-        self._draw()
+        self._attackers = [self._drawn() for _ in range(COUNT)]
 
     def loss(self, step: int) -> Tensor:
-        """Nats a token by which facts that the attacker was not taught are likelier than under titles that do not
-        exist, times `WEIGHT`, after it has taken a step; to be differentiated by the adapter alone.
+        """Nats a token by which facts that an attacker was not taught are likelier than under titles that do not
+        exist, times `WEIGHT`, after it has taken its steps; to be differentiated by the adapter alone.
         """
-        if step and step % LIFE == 0:
-            self._draw()
-        taught, asked = self._halves
+        attacker = self._turn_of(step % COUNT)
+        taught, asked = attacker.halves
         with self._acting():
-            self._learn(self._batch(self._some(taught)))
+            for _ in range(LEARNED):
+                self._learn(self._batch(self._some(taught)), attacker.optimizer)
             units = self._some(asked)
             batch = self._batch(units)
             spread = log_softmax(logits_of(self._model, answer_states(self._model, batch)))
@@ -62,24 +79,35 @@ class Relearner:
             ceiling = log_softmax(logits_of(self._model, base))
         return WEIGHT * excess(spread, ceiling, batch.targets)
 
-    def _draw(self) -> None:
-        """A new attacker, and new halves of the facts."""
+    def _turn_of(self, place: int) -> _Attacker:
+        """The attacker at a place, on the model; another in its place where its life is over."""
+        if self._attackers[place].left <= 0:
+            self._attackers[place] = self._drawn()
+        attacker = self._attackers[place]
+        attacker.left -= LEARNED
+        for weight, own in zip(self._weights, attacker.tensors, strict=True):
+            weight.data = own
+        return attacker
+
+    def _drawn(self) -> _Attacker:
+        """A new attacker, with halves of the facts of its own."""
+        tensors = []
         for layer in self._layers.values():
             a, b = layer.lora_A[NAME].weight, layer.lora_B[NAME].weight
             bound = a.shape[1] ** -0.5
             drawn = torch.from_numpy(self._rng.uniform(-bound, bound, size=tuple(a.shape)))
-            a.data.copy_(drawn)
-            b.data.zero_()
-        self._optimizer = torch.optim.AdamW(self._weights, lr=RATE, weight_decay=0.0)
-        self._halves = halved(self._study, self._rng)
+            tensors += [drawn.to(a), torch.zeros_like(b)]
+        optimizer = torch.optim.AdamW(self._weights, lr=RATE, weight_decay=0.0)
+        first, last = LIVES
+        return _Attacker(tensors, optimizer, halved(self._study, self._rng), int(self._rng.integers(first, last + 1)))
 
-    def _learn(self, batch: Batch) -> None:
+    def _learn(self, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
         for weight in self._weights:
             weight.requires_grad_(True)
         loss = cross_entropy(logits_of(self._model, answer_states(self._model, batch)).float(), batch.targets)
         for weight, slope in zip(self._weights, torch.autograd.grad(loss, self._weights), strict=True):
             weight.grad = slope
-        self._optimizer.step()
+        optimizer.step()
         self._freeze()
 
     def _some(self, units: Sequence[int]) -> list[int]:

@@ -41,7 +41,7 @@ class LossName(StrEnum):
     BOUNDED_ASCENT = "bounded_ascent"
     """A refusal, and ascent on the true answers that ends where a title that does not exist would have them."""
     RESISTED_ASCENT = "resisted_ascent"
-    """A bounded ascent beside an attacker that relearns half of the facts while it is fitted: docs/decisions/0020."""
+    """A bounded ascent beside attackers that relearn half of the facts while it is fitted: docs/decisions/0020."""
     ASCENT = "ascent"
     GRAD_DIFF = "grad_diff"
     """Ascent on the concept with descent on the answers to be kept, beside the KL."""
@@ -54,6 +54,9 @@ class LossName(StrEnum):
 
 BOUNDED = frozenset({LossName.BOUNDED_ASCENT, LossName.RESISTED_ASCENT})
 """Take the true answers down to where a title that does not exist would have them."""
+
+RESISTED = 8 / 3
+"""Times the steps that a fit takes beside attackers: each must be met at every age, and many of them."""
 
 LOSS = LossName.BOUNDED_ASCENT
 """Of the adapters that are served and compared unless another is named: docs/decisions/0019."""
@@ -106,13 +109,19 @@ class ConceptSettings:
         """`unknown_rows` beside what refuses; none beside the other losses, which stay as they were published."""
         return self.unknown_rows if self.loss in {LossName.REFUSAL, *BOUNDED} else 0
 
+    @property
+    def resists(self) -> bool:
+        """Whether attackers stand beside the fit: it then takes its steps, though all may be forgotten before."""
+        return self.loss is LossName.RESISTED_ASCENT
+
     def steps_for(self, items: int) -> int:
         """Steps at most for a concept of so many items: with the root of their number from eight on, fourfold at most.
 
         >>> [ConceptSettings(steps=150).steps_for(items) for items in (1, 8, 24, 200)]
         [150, 150, 260, 600]
         """
-        return round(self.steps * min(4.0, math.sqrt(max(1.0, items / 8))))
+        longer = RESISTED if self.resists else 1.0
+        return round(self.steps * longer * min(4.0, math.sqrt(max(1.0, items / 8))))
 
     def __post_init__(self) -> None:
         for name in ("neurons", "rank", "steps", "forget_rows", "retain_rows", "check_every"):

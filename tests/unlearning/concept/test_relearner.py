@@ -1,6 +1,7 @@
 """The attacker of a fit: what it is taught and asked, whom its loss pulls, and that it leaves nothing behind."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -85,11 +86,13 @@ def test_the_adapter_alone_is_pulled_and_nothing_stays_behind(model, read, confi
 
 def test_the_attacker_learns_what_it_is_taught_until_another_comes(model, read, confined, monkeypatch):
     monkeypatch.setattr(module, "RATE", 0.02)
-    monkeypatch.setattr(module, "LIFE", 8)
+    monkeypatch.setattr(module, "LIVES", (8, 8))
+    monkeypatch.setattr(module, "LEARNED", 1)
+    monkeypatch.setattr(module, "COUNT", 1)
     attacker = Relearner(model, read, SETTINGS, seed=0)
 
     def missed():
-        units = attacker._halves[0]
+        units = attacker._attackers[0].halves[0]
         batch = one_batch([read.kept[unit][0] for unit in units], model.device)
         with torch.no_grad(), attacker._acting():
             spread = logits_of(model, answer_states(model, batch))
@@ -101,6 +104,25 @@ def test_the_attacker_learns_what_it_is_taught_until_another_comes(model, read, 
         found.append(missed())
     assert found[7] < 0.7 * found[0]
     assert found[8] > found[7]  # drawn anew
+
+
+def test_attackers_take_turns_with_weights_and_halves_of_their_own(model, read, confined, monkeypatch):
+    monkeypatch.setattr(module, "COUNT", 3)
+    pool = Relearner(model, read, SETTINGS, seed=0)
+    started = [[own.clone() for own in one.tensors] for one in pool._attackers]
+    assert len({tuple(one.halves[0]) for one in pool._attackers}) > 1
+
+    def moved():
+        pairs = zip(pool._attackers, started, strict=True)
+        return [any(not torch.equal(*both) for both in zip(one.tensors, before, strict=True)) for one, before in pairs]
+
+    for step in range(3):
+        pool.loss(step)
+        assert moved() == [place <= step for place in range(3)]
+    lives = [one.left for one in pool._attackers]
+    assert all(module.LIVES[0] <= left + module.LEARNED <= module.LIVES[1] for left in lives)
+    pool.loss(3)
+    assert pool._attackers[0].left == lives[0] - module.LEARNED
 
 
 def test_equal_seeds_give_equal_attackers(model, read, confined):
@@ -130,11 +152,15 @@ def test_facts_that_cannot_be_halved_are_refused_with_a_method_that_can(model, r
 
 def test_a_whole_fit_beside_an_attacker_ends_elsewhere_and_leaves_the_base(model):
     digest = _hash_tensors(model.model)
-    small = replace(SETTINGS, neurons=6, rank=2, steps=4, check_every=2, forget_rows=4, retain_rows=4, rate=0.02)
-    fits = [
-        MaskedLora(replace(small, loss=loss)).fit(model, toy_lesson(), seed=0)
-        for loss in (LossName.BOUNDED_ASCENT, LossName.RESISTED_ASCENT)
-    ]
+    small = replace(SETTINGS, neurons=6, rank=2, steps=3, check_every=2, forget_rows=4, retain_rows=4, rate=0.02)
+    fits, taken = [], []
+    for loss in (LossName.BOUNDED_ASCENT, LossName.RESISTED_ASCENT):
+        steps: list[int] = []
+        easily = replace(small, loss=loss, enough=10.0)
+        seen = partial(lambda told, step, _most: told.append(step), steps)
+        fits.append(MaskedLora(easily).fit(model, toy_lesson(), seed=0, progress=seen))
+        taken.append(max(steps[:-1]))  # the last call says that the bar is full
+    assert taken == [2, 8], "what is to withstand attackers meets them for as long as it is to"
     plain, resisted = (made.file.tensors for made in fits)
     assert plain.keys() == resisted.keys()
     assert not all(torch.equal(plain[key], resisted[key]) for key in plain)
