@@ -82,16 +82,16 @@ def _ratio(row: Found, measure: str) -> float:
 
 
 def _depth(row: Found, oracle: Found | None) -> Goal:
-    """A score of 0.8, or as much as one oracle has beside another."""
+    """A score of 0.8, or as much as one oracle has beside another. Beside an oracle whose control fails there is none."""
     name, limit = "1 - depth", 0.2
-    scores = [_nan(one["score"]) for one in row["depth"]]
-    if not scores:
+    if not row["depth"]:
         return Goal(name, nan, limit, ABSENT if oracle else NO_ORACLE)
-    if any(map(isnan, scores)):
+    scores, theirs = (
+        [one["score"] for one in of["depth"] if not isnan(_nan(one["score"]))] if of else [] for of in (row, oracle)
+    )
+    if not scores:
         return Goal(name, nan, limit, CANNOT_TELL)
-    theirs = [_nan(one["score"]) for one in oracle["depth"]] if oracle else []
-    spread = max((1 - score for score in theirs if not isnan(score)), default=0.0)
-    return _bounded(name, 1 - sum(scores) / len(scores), max(limit, spread))
+    return _bounded(name, 1 - sum(scores) / len(scores), max(limit, 1 - min(theirs, default=1.0)))
 
 
 def _relearnt(row: Found, oracle: Found | None) -> Goal:

@@ -349,8 +349,8 @@ def test_of_several_oracles_the_distance_from_their_span_counts_and_how_deep_one
     assert within[unknown][0] == "not measured"
     assert states(row, oracles(0.4, 0.9), title=0.43, genres=0.9)[unknown] == ("ok", pytest.approx(0.02))
     assert states(row, oracles(0.4, 0.9), title=0.5)[unknown] == ("over", pytest.approx(0.05))
-    row["depth"] = [{"score": 0.75}]
-    assert states(row, oracles(0.0, 0.0))["1 - depth"][0] == "over"
+    row["depth"] = [{"score": 0.75}, {"score": None}]
+    assert states(row, oracles(0.0, 0.0))["1 - depth"] == ("over", pytest.approx(0.25)), "void beside one of them"
     assert states(row, oracles(0.0, 0.0, depth=[{"score": 0.7}, {"score": 0.9}]))["1 - depth"][0] == "ok"
     assert states(row, oracles(0.0, 0.0, depth=[{"score": 0.78}]))["1 - depth"][0] == "over"
 
