@@ -82,7 +82,7 @@ def _ratio(row: Found, measure: str) -> float:
 
 
 def _depth(row: Found, oracle: Found | None) -> Goal:
-    """A score of 0.8, or as much as one oracle has beside another. Beside an oracle whose control fails there is none."""
+    """A score of 0.8, or as much as one oracle has beside another; none beside an oracle whose control fails."""
     name, limit = "1 - depth", 0.2
     if not row["depth"]:
         return Goal(name, nan, limit, ABSENT if oracle else NO_ORACLE)
