@@ -15,7 +15,7 @@ from llm.model import LanguageModel
 from unlearning.concept.aliases import under_aliases
 from unlearning.concept.answers import Answers, ask
 from unlearning.concept.base import Concept, Forgetting, Probe, ProbeKind, ProbeSet, Use
-from unlearning.concept.cells import Cell, Sample, cell
+from unlearning.concept.cells import Cell, FloatArray, Sample, cell
 from unlearning.concept.controls import matched_controls
 from unlearning.concept.judgement import leanings
 from unlearning.concept.listings import Listing, draw_listings, rank
@@ -173,8 +173,17 @@ def _samples_of(kind: ProbeKind, found: Answers, at: np.ndarray, items: tuple[st
 
 def _preferred(model: LanguageModel, probes: Sequence[Probe]) -> dict[str, Sample]:
     """1 where the concept item is put above its control, a half where both are level."""
+    return _above(probes, _leads(model, probes))
+
+
+def _leads(model: LanguageModel, probes: Sequence[Probe]) -> FloatArray:
+    """By how much of a logit each concept item is put above its control, float64 [probes]."""
     leaning = leanings(model, [question for probe in probes for question in (probe.question, probe.contrast)])
-    above = np.sign(leaning[0::2] - leaning[1::2]) / 2 + 0.5
+    return leaning[0::2] - leaning[1::2]
+
+
+def _above(probes: Sequence[Probe], leads: FloatArray) -> dict[str, Sample]:
+    above = np.sign(leads) / 2 + 0.5
     samples = {}
     for form in (GENRES, TITLE):
         at = [place for place, probe in enumerate(probes) if probe.form == form]
@@ -186,11 +195,10 @@ def _preferred(model: LanguageModel, probes: Sequence[Probe]) -> dict[str, Sampl
 def unmet(model: LanguageModel, asked: Questionnaire) -> dict[str, Sample]:
     """The forced choices as the model makes them where it cannot know the title: by what else the prompt tells.
 
-    What an adapter can reach. An oracle was trained apart and judges every title otherwise by hundredths of a nat,
-    which is what decides between candidates of the same genres.
+    What an adapter can reach, by the mean lead over titles. An oracle was trained apart and judges every title
+    otherwise by hundredths of a nat, which is what decides between candidates of the same genres.
     """
-    found = _preferred(model, asked.unmet)
-    return {name: Sample(one.values.reshape(-1, UNMET).mean(axis=1), one.items[::UNMET]) for name, one in found.items()}
+    return _above(asked.unmet[::UNMET], _leads(model, asked.unmet).reshape(-1, UNMET).mean(axis=1))
 
 
 def _listed(model: LanguageModel, asked: Questionnaire) -> dict[str, Sample]:
