@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -91,6 +92,8 @@ def measured(lethe):
     layers.concepts.keeper = keeper
     compared = run_layers(layers, wanted)
     about, grid = layers.concepts, concept_evaluations.grid("prompt", attacked=("prompt",))
+    (fork,) = about.forks[concept_evaluations.TITLE]
+    about.forks[concept_evaluations.TITLE] = (fork, replace(fork, fingerprint="second"))
     asked = run_concepts(about, grid)
     return {
         "layers": told_layers(layers, compared, wanted.arms),
@@ -163,6 +166,11 @@ def test_figures_of_the_comparisons_are_those_of_their_own_summaries(shown):
     for row in concept["rows"]:
         assert f"{row['measures']['direct accuracy']['value']:.3f}" in shown.text
     assert "relearn" in shown.text
+    assert concept["oracles"] == ["another", "second"]
+    assert "Oracles <code>another</code>, <code>second</code>" in shown.text
+    beside = [(one["seed"], one["beside"]) for row in concept["rows"] for one in row["depth"]]
+    assert beside == [(0, "second"), (1, "another"), (0, "another"), (0, "second")]
+    assert "score by seed; by oracle" in shown.text
     (concept,) = shown.told["layers"]["concepts"]
     for surface in concept["surfaces"]:
         for row in surface["rows"]:
