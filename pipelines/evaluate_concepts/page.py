@@ -18,6 +18,8 @@ _LEGEND = """\
   Where base and oracle do not differ by an interval that excludes 0, a cell **cannot tell**, and says so.
 - Of several oracles (other orders of the same training) tables show the mean and its deviation; a target is the
   distance from their span, and its limit for depth what one has beside another, where that is less than 0.8.
+- **Titles that do not exist**: the base is asked the forced choices with such a title in the concept's place, which is
+  how it judges by all else that the prompt tells; a model trained apart may judge otherwise.
 - A method `LOSS-MASK/N` is masked LoRA: the loss, how its N neurons were chosen. **ssd**, **ablation**, **steering**
   train nothing; **negated** trains on the concept and subtracts; **prompt** is told what not to know.
 - A collapsed model has failed: read memory beside what must stay."""

@@ -82,7 +82,7 @@ class Lab:
 
 
 def _checked(forks: tuple[LanguageModel, ...], base: LanguageModel, name: str) -> tuple[LanguageModel, ...]:
-    known = {base.fingerprint}
+    known: set[str] = set()
     for fork in forks:
         if fork.fingerprint == base.fingerprint:
             raise LetheError(f"the oracle of {name!r} is the base itself: give the checkpoint trained without it")
@@ -135,6 +135,7 @@ def _of_fit(
     """All parts of a method with a seed (of an oracle: with its place) and settings."""
     method, seed, settings = fit
     about = lab.subject(name, grid)
+    there = (lab.model.fingerprint, about.slug, about.digest, method)
     forks = [fork.fingerprint for fork in lab.without(name)]
     own = forks[seed] if method == ORACLE else ""
     others = [fork for fork in forks if fork != own]
@@ -143,7 +144,6 @@ def _of_fit(
         reads += repr(grid.budget) if part is Part.ATTACKED else ""
         besides = [f"{own} {fork}".strip() for fork in others] if part is Part.DEEP else [reads + own]
         for other in besides:
-            there = (lab.model.fingerprint, about.slug, about.digest, method)
             yield Spec(part, *there, settings=settings, seed=seed, other=other)
 
 

@@ -28,7 +28,7 @@ class Part(StrEnum):
     ATTACKED = "attacked"
     DEEP = "deep"
     """Which layers still carry the concept, beside the oracle."""
-    UNMET = "unmet-choices"
+    UNMET = "unmet-titles"
     """The base's forced choices where titles that do not exist stand in the place of the concept's."""
     RANKED = "ranked"
     """Lists of real people."""

@@ -8,6 +8,7 @@ import numpy as np
 from db.records import Item, ItemId
 from llm.tiny.titles import InventedTitles
 from unlearning.concept.base import Concept, Probe, Use
+from unlearning.concept.probe_kinds import CANDIDATE
 from unlearning.concept.rows import Turn
 
 
@@ -26,14 +27,16 @@ def with_aliases(probes: Sequence[Probe], concept: Concept, catalogue: Sequence[
 def under_aliases(
     probes: Sequence[Probe], concept: Concept, catalogue: Sequence[Item], *, draws: int, seed: int
 ) -> list[Probe]:
-    """Each probe so many times over, each time under another title that does not exist, one after another."""
+    """Each forced choice so many times over, its candidate under another title that does not exist each time."""
     titles = {str(item.id): item.title for item in concept.items}
     invented, rng = InventedTitles(catalogue), np.random.default_rng([seed, 28])
-    return [
-        replace(probe, question=probe.question.replace(titles[str(probe.item)], invented.draw(rng)))
-        for probe in probes
-        for _ in range(draws)
-    ]
+    made = []
+    for probe in probes:
+        before, candidate, after = probe.question.rpartition(f"{CANDIDATE}{titles[str(probe.item)]}")
+        if not candidate:
+            raise ValueError(f"no candidate of that title is judged in {probe.question!r}")
+        made += [replace(probe, question=f"{before}{CANDIDATE}{invented.draw(rng)}{after}") for _ in range(draws)]
+    return made
 
 
 def unknown_turns(probes: Sequence[Probe], concept: Concept) -> Iterator[tuple[Turn, Turn]]:
