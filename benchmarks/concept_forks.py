@@ -10,6 +10,8 @@ learn a smaller catalogue: the evaluated concepts and the titles of ml-100k that
 - `base`, `without-...`: `first` trained on, with everything, and with everything but one concept; same seed, same steps
 - `without-...-2`: the same with another seed, so another order of the same questions. How far two models are apart that
   never met a concept bounds what can be asked of one that forgot it
+- `base-2`, `base-3`: replicates of the base, likewise. Where the oracles differ from them no more than trainings do,
+  a figure tells nothing of the concept
 
 Training that has ended is not done again: run the command once more after it was stopped. Then compare with
 `lethe evaluate concepts --model DIR/base --oracle "Star Trek=DIR/without-star-trek"` in a root made of `catalogue`.
@@ -33,8 +35,8 @@ FIRST, SECOND = 2400, 600
 """Steps of the stages: most of the first are for the questions themselves, which every fork shares. Half as many leave
 a sixth of the answers in held-out wordings unknown, and what stays is then lost at the first push."""
 
-ORACLES = 2
-"""Of each concept."""
+ORACLES, REPLICATES = 2, 2
+"""Oracles of each concept, and trainings beside the base on everything."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -65,11 +67,18 @@ def stages(work: Path, first: int, second: int) -> Iterator[tuple[Path, list[str
     for place in range(ORACLES):
         for name in EVALUATED:
             yield work / oracle_of(name, place), ["--seed", str(1 + place), *later, "--without", name]
+    for place in range(REPLICATES):
+        yield work / replicate_of(place), ["--seed", str(2 + place), *later]
 
 
 def oracle_of(name: str, place: int = 0) -> str:
     """The folder of a checkpoint that is trained without a concept; the first has the base's own seed."""
     return f"without-{'-'.join(words(name))}" + (f"-{place + 1}" if place else "")
+
+
+def replicate_of(place: int) -> str:
+    """The folder of a training on everything beside the base."""
+    return f"base-{place + 2}"
 
 
 def finished(folder: Path) -> bool:

@@ -3,9 +3,9 @@
     python -m benchmarks.concepts --work DIR [--minutes N] [--threads N] [--page FILE] [-- OPTIONS]
 
 Trains the forks (`benchmarks.concept_forks`, some two hours of a core), makes a root of their catalogue, and runs
-`lethe evaluate concepts` in it with two oracles for each concept; OPTIONS go to that command (--method, --seeds,
---people, ...), whose status it ends with: 75 says that cells are left. What has ended is not done again; --page is
-written when nothing is left.
+`lethe evaluate concepts` in it with two oracles for each concept and two replicates of the base; OPTIONS go to that
+command (--method, --seeds, --people, ...), whose status it ends with: 75 says that cells are left. What has ended is
+not done again; --page is written when nothing is left.
 """
 
 import argparse
@@ -40,6 +40,8 @@ def main() -> None:
     for name in EVALUATED:
         folders = [asked.work / concept_forks.oracle_of(name, place) for place in range(concept_forks.ORACLES)]
         command += ["--concept", name, *(word for folder in folders for word in ("--oracle", f"{name}={folder}"))]
+    for place in range(concept_forks.REPLICATES):
+        command += ["--replicate", str(asked.work / concept_forks.replicate_of(place))]
     command += ["--minutes", str(asked.minutes), *asked.options]
     environment = {**os.environ, "OMP_NUM_THREADS": str(asked.threads)}
     status = subprocess.run(command, env=environment, check=False).returncode

@@ -38,6 +38,10 @@ Neurons = Annotated[list[int] | None, typer.Option("--neurons", min=1, help="Siz
 Oracles = Annotated[
     list[str] | None, typer.Option("--oracle", help="NAME=DIR: a checkpoint without concept NAME; may be repeated.")
 ]
+Replicates = Annotated[
+    list[Path] | None,
+    typer.Option("--replicate", exists=True, file_okay=False, help="DIR: the model trained again on everything."),
+]
 Attacks = Annotated[
     list[str] | None, typer.Option("--attack", help="Methods to attack; some by default, with `none` none.")
 ]
@@ -51,6 +55,7 @@ def concepts(
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Fits of each method (3).")] = None,
     draws: Annotated[int | None, typer.Option("--draws", min=1, help="Fits where the mask is random (5).")] = None,
     oracle: Oracles = None,
+    replicate: Replicates = None,
     attack: Attacks = None,
     people: Annotated[int, typer.Option("--people", min=0, help="Order lists of so many real people too.")] = 0,
     model: Annotated[str, typer.Option("--model", help="lethe-tiny, a folder, or a Qwen checkpoint.")] = "lethe-tiny",
@@ -65,7 +70,8 @@ def concepts(
 
     Every cell (concept, method, seed) is kept when it is finished; the same command run again goes on where it ended.
     Exit status 75: cells are left. Without an oracle nothing is made up: what would need one says so. With several of
-    one concept the targets allow for how far these are apart.
+    one concept the targets allow for how far these are apart; replicates show how far training again moves a figure:
+    where the oracles differ from them no more than trainings do, it tells nothing of the concept.
 
     \b
     Examples:
@@ -84,7 +90,7 @@ def concepts(
     settings = QUICK_SETTINGS if quick else load_concept_plan(root).settings
     grid = filled(wish, settings.neurons)
     lab = _lab(open_store(root), model, people)
-    lab.oracles, lab.settings = forks, settings
+    lab.oracles, lab.replicates, lab.settings = forks, tuple(replicate or ()), settings
     outcome = run(lab, grid, minutes=minutes)
     found = plain(summarise(lab, grid, outcome))
     if page is not None:

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import isfinite, nan, sqrt
+from math import isfinite, nan
 from typing import Any
-
-import numpy as np
-from scipy.special import stdtrit
 
 from pipelines.evaluate_concepts.attacked import KNOWN
 from pipelines.evaluate_concepts.goals import RELEARNT
 from pipelines.evaluate_concepts.spec import drawn
+from pipelines.evaluate_concepts.trainings import Runs, welch
 from unlearning.concept.evaluate import FORGET, KEEP, TEXT
 from unlearning.concept.settings import MaskName
 
@@ -20,21 +18,6 @@ DEPTH, RELEARNED, STEPS = "depth", "known after relearning half", "steps taken"
 
 GUIDED, RANDOM, LEVEL, UNKNOWN = "guided", "random", "cannot tell", "one training"
 """Who does better; two that differ by less than chance; and where a deviation is missing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Runs:
-    """A figure over trainings: mean, standard deviation (NaN for a single one), and how many there are."""
-
-    mean: float
-    spread: float
-    count: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Runs":
-        """Of values by seed."""
-        spread = float(np.std(values, ddof=1)) if len(values) > 1 else nan
-        return cls(float(np.mean(values)) if values else nan, spread, len(values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +73,11 @@ def compared(figure: str, guided: Runs, random: Runs, *, more: bool) -> Compared
     >>> one.better, round(one.low, 3), round(one.high, 3)
     ('guided', 0.374, 0.426)
     """
-    difference = guided.mean - random.mean
-    parts = [one.spread**2 / one.count for one in (guided, random)]
-    if not all(isfinite(part) for part in parts):
-        return Compared(figure, guided.mean, random.mean, difference, nan, nan, UNKNOWN)
-    error = sqrt(sum(parts))
-    varied = [part**2 / (one.count - 1) for part, one in zip(parts, (guided, random), strict=True)]
-    half = float(stdtrit(error**4 / sum(varied), 0.975)) * error if error else 0.0
-    low, high = difference - half, difference + half
-    better = LEVEL if low <= 0 <= high else GUIDED if (difference > 0) is more else RANDOM
-    return Compared(figure, guided.mean, random.mean, difference, low, high, better)
+    found = welch(guided, random)
+    if not isfinite(found.low):
+        better = UNKNOWN
+    elif found.excludes_zero:
+        better = GUIDED if (found.mean > 0) is more else RANDOM
+    else:
+        better = LEVEL
+    return Compared(figure, guided.mean, random.mean, found.mean, found.low, found.high, better)

@@ -16,6 +16,9 @@ _LEGEND = """\
   over seeds, ± their deviation; intervals are 95% over items (over questions where items are few).
 - **base** is the model that forgot nothing; **oracle** a checkpoint of the same lineage trained without the concept.
   Where base and oracle do not differ by an interval that excludes 0, a cell **cannot tell**, and says so.
+- A **replicate** is trained as the base was, on everything, in another order: it shows how far training again moves a
+  figure. Where these models differ from several oracles by no more than all of them do among themselves (Welch's 95%
+  over trainings), a cell **cannot tell** either.
 - Of several oracles (other orders of the same training) tables show the mean and its deviation; a target is the
   distance from their span, and its limit for depth what one has beside another, where that is less than 0.8.
 - **Titles that do not exist**: the base is asked the forced choices with such a title in the concept's place, which is
@@ -74,6 +77,8 @@ def _concept(one: Found) -> str:
         few = "" if len(one["telling"]) >= FAMILIES else f" **Fewer than {FAMILIES}: this concept cannot be judged.**"
         known = ", ".join(f"`{oracle[:12]}`" for oracle in one["oracles"])
         several = ("Oracle", "it") if len(one["oracles"]) == 1 else ("Oracles", "their mean")
+        again = ", ".join(f"`{fork[:12]}`" for fork in one["replicates"])
+        known += f"; replicate{'s'[: len(one['replicates']) > 1]} of the base {again}" if again else ""
         lines.append(f"{several[0]} {known}; families of measures that tell {several[1]} from the base: {told}.{few}")
     return "\n\n".join(lines)
 

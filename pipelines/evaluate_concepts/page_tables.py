@@ -8,7 +8,7 @@ from pipelines.evaluate.page_tables import markdown
 from pipelines.evaluate.words import number
 from pipelines.evaluate_concepts.attacked import KNOWN
 from pipelines.evaluate_concepts.goals import NO_ORACLE
-from pipelines.evaluate_concepts.spec import BASE, ORACLE
+from pipelines.evaluate_concepts.spec import BASE, FORKS
 from unlearning.concept.base import ProbeKind
 from unlearning.concept.cells import CANNOT_TELL
 from unlearning.concept.evaluate import FORGET, KEEP, MEMORY, accuracy_of
@@ -32,7 +32,7 @@ def of(one: Found) -> list[str]:
         "**What must stay**: value (change from the base)",
         _table(KEEP, rows, one, _kept),
         "**Gates and cost**",
-        markdown(_COST, [_cost(row) for row in rows if row["method"] not in (BASE, ORACLE)]),
+        markdown(_COST, [_cost(row) for row in rows if row["method"] not in FORKS]),
     ]
     blocks += [block for pair in one["guidance"] for block in _guidance(pair)]
     for title, made in (("Attacks", _attacks(rows)), ("Depth", _depth(one)), ("Lists of real people", _ranking(rows))):
@@ -61,7 +61,7 @@ def _forgotten(row: Found, measure: str, one: Found) -> str:
     if found is None:
         return ""
     value = number(found["value"], 3) + _plus_minus(found)
-    if row["method"] in (BASE, ORACLE):
+    if row["method"] in FORKS:
         return value
     if not one["oracles"]:
         return f"{value} ({NO_ORACLE})"
@@ -163,7 +163,7 @@ def _apart(one: Found) -> str:
 
 def targets(one: Found) -> str:
     """Every goal of every method; empty where no method was measured."""
-    rows = [row for row in one["rows"] if row["goals"] and row["method"] != ORACLE]
+    rows = [row for row in one["rows"] if row["goals"] and row["method"] not in FORKS]
     if not rows:
         return ""
     names = dict.fromkeys((goal["name"], goal["limit"]) for row in rows for goal in row["goals"])

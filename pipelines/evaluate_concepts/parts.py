@@ -7,7 +7,7 @@ from llm.model import LanguageModel
 from pipelines.evaluate_concepts import attacked, measures
 from pipelines.evaluate_concepts.cells import Measured
 from pipelines.evaluate_concepts.measures import Case
-from pipelines.evaluate_concepts.spec import BASE, Part, Spec
+from pipelines.evaluate_concepts.spec import BASE, REPLICATE, Part, Spec
 from unlearning.concept.base import Progress
 
 
@@ -27,11 +27,11 @@ class Ranks(Protocol):
 def of_method(method: str, *, oracle: bool, attack: bool, rank: bool) -> Iterator[Part]:
     """What is measured of a method, in order. Depth is measured where there is an `oracle` beside it: of an oracle
     itself beside another one, which says how far two models that never met a concept are apart. The base alone says how
-    it chooses where a title does not exist."""
+    it chooses where a title does not exist. A replicate says how far training again moves what is asked: no more."""
     yield Part.EXAMINED
     if method == BASE:
         yield Part.UNMET
-    if oracle and method != BASE:
+    if oracle and method not in (BASE, REPLICATE):
         yield Part.DEEP
     if rank:
         yield Part.RANKED

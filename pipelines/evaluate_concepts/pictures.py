@@ -10,7 +10,7 @@ from pipelines.evaluate import pictures as dots
 from pipelines.evaluate.pictures import Dot, Picture
 from pipelines.evaluate_concepts.attacked import KNOWN
 from pipelines.evaluate_concepts.charts import Chart, Point, Series, svg
-from pipelines.evaluate_concepts.spec import BASE, ORACLE
+from pipelines.evaluate_concepts.spec import BASE, FORKS
 from pipelines.evaluate_concepts.summary import of_measure
 from unlearning.concept.attacks.trainable import Way
 from unlearning.concept.base import ProbeKind
@@ -30,7 +30,8 @@ LEFT_KINDS = (
 """What is left of the concept is the mean accuracy over these kinds."""
 KEPT_KINDS = (ProbeKind.NEIGHBOUR, ProbeKind.RETAIN)
 
-_FAMILIES = ("base", "oracle", "masked LoRA, guided", "masked LoRA, other masks", "no training", "prompt")
+_GUIDED, _OTHERS, _UNTRAINED, _PROMPT = "masked LoRA, guided", "masked LoRA, other masks", "no training", "prompt"
+_FAMILIES = (*FORKS, _GUIDED, _OTHERS, _UNTRAINED, _PROMPT)
 
 
 FRESH = Way.FRESH.value
@@ -79,11 +80,11 @@ def tradeoff(one: Found) -> Chart:
 
 def family(method: str) -> str:
     """The series of a method in the picture."""
-    if method in (BASE, ORACLE):
+    if method in FORKS:
         return method
     if method in TRAINED:
-        return _FAMILIES[2] if method.endswith(f"-{MaskName.GUIDED.value}") else _FAMILIES[3]
-    return _FAMILIES[5] if method == "prompt" else _FAMILIES[4]
+        return _GUIDED if method.endswith(f"-{MaskName.GUIDED.value}") else _OTHERS
+    return _PROMPT if method == _PROMPT else _UNTRAINED
 
 
 def relearning(one: Found) -> list[Chart]:

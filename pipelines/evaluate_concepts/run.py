@@ -18,7 +18,7 @@ from pipelines.evaluate_concepts import cells, parts
 from pipelines.evaluate_concepts.fits import Fits
 from pipelines.evaluate_concepts.grid import Grid
 from pipelines.evaluate_concepts.measures import Case
-from pipelines.evaluate_concepts.spec import BASE, ORACLE, Part, Spec
+from pipelines.evaluate_concepts.spec import BASE, FORKS, ORACLE, REPLICATE, Part, Spec
 from pipelines.evaluate_concepts.subject import Subject, named, subject
 from unlearning.concept.base import Forgetting, Progress
 from unlearning.concept.evaluate import Fork
@@ -45,6 +45,8 @@ class Lab:
     bars: Bars
     oracles: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     """By concept, the folders of checkpoints that were trained without it."""
+    replicates: Sequence[Path] = ()
+    """Folders of checkpoints that were trained as the base was, on everything, in another order."""
     popularity: Mapping[ItemId, float] | None = None
     vectors: Vectors | None = None
     settings: ConceptSettings = field(default_factory=ConceptSettings)
@@ -54,6 +56,7 @@ class Lab:
     fits: Fits = field(default_factory=Fits)
     subjects: dict[str, Subject] = field(default_factory=dict)
     forks: dict[str, tuple[LanguageModel, ...]] = field(default_factory=dict)
+    others: tuple[LanguageModel, ...] | None = None
 
     def subject(self, name: str, grid: Grid) -> Subject:
         """A concept with its questions, made once."""
@@ -71,29 +74,34 @@ class Lab:
     def without(self, name: str) -> tuple[LanguageModel, ...]:
         """The checkpoints without a concept, read once; none where none was given."""
         if name not in self.forks:
-            device = str(self.model.device)
-            forks = tuple(load(str(folder), device=device) for folder in self.oracles.get(name, ()))
-            self.forks[name] = _checked(forks, self.model, name)
+            self.forks[name] = self._forks(self.oracles.get(name, ()), f"oracle of {name!r}")
         return self.forks[name]
+
+    def again(self) -> tuple[LanguageModel, ...]:
+        """The replicates, read once."""
+        if self.others is None:
+            self.others = self._forks(self.replicates, REPLICATE)
+        return self.others
 
     def oracle(self, name: str) -> LanguageModel | None:
         """The first of them."""
         return next(iter(self.without(name)), None)
 
-
-def _checked(forks: tuple[LanguageModel, ...], base: LanguageModel, name: str) -> tuple[LanguageModel, ...]:
-    known: set[str] = set()
-    for fork in forks:
-        if fork.fingerprint == base.fingerprint:
-            raise LetheError(f"the oracle of {name!r} is the base itself: give the checkpoint trained without it")
-        if fork.fingerprint in known:
-            raise LetheError(f"two oracles of {name!r} are one model: give each once")
-        if fork.plain.get_vocab() != base.plain.get_vocab():
-            raise LetheError(
-                f"the oracle of {name!r} has another vocabulary than {base.name}: give a fork of this base"
-            )
-        known.add(fork.fingerprint)
-    return forks
+    def _forks(self, folders: Sequence[Path], role: str) -> tuple[LanguageModel, ...]:
+        """The checkpoints in folders. Raises LetheError where one of them cannot stand beside the base in its role."""
+        forks = tuple(load(str(folder), device=str(self.model.device)) for folder in folders)
+        known = {self.model.fingerprint: "the base itself"}
+        for folder, fork in zip(folders, forks, strict=True):
+            if fork.fingerprint in known:
+                raise LetheError(
+                    f"{role}: {folder} is {known[fork.fingerprint]}: give a checkpoint of another training"
+                )
+            if fork.plain.get_vocab() != self.model.plain.get_vocab():
+                raise LetheError(
+                    f"{role}: {folder} has another vocabulary than {self.model.name}: give a fork of this base"
+                )
+            known[fork.fingerprint] = f"one model with {folder}"
+        return forks
 
 
 def run(lab: Lab, grid: Grid, *, minutes: float | None = None) -> Outcome:
@@ -105,7 +113,7 @@ def run(lab: Lab, grid: Grid, *, minutes: float | None = None) -> Outcome:
     specs = plan(lab, grid)
     pairs = sorted(
         ((spec, name) for name, own in specs.items() for spec in own),
-        key=lambda pair: (pair[0].seed, pair[0].method not in (BASE, ORACLE)),
+        key=lambda pair: (pair[0].seed, pair[0].method not in FORKS),
     )
     tasks = [_task(lab, grid, spec, name) for spec, name in pairs]
     return Outcome(specs, work(tasks, lab.keeper, lab.bars, until=until))
@@ -118,9 +126,9 @@ def plan(lab: Lab, grid: Grid) -> dict[str, tuple[Spec, ...]]:
 
 def _of_concept(lab: Lab, grid: Grid, name: str) -> Iterator[Spec]:
     attacks = bool(set(grid.attacked) & set(grid.methods))
-    for method, count in ((BASE, 1), (ORACLE, len(lab.without(name)))):
+    for method, count in ((BASE, 1), (ORACLE, len(lab.without(name))), (REPLICATE, len(lab.again()))):
         for place in range(count):
-            yield from _of_fit(lab, grid, name, (method, place, {}), attack=attacks)
+            yield from _of_fit(lab, grid, name, (method, place, {}), attack=attacks and method != REPLICATE)
     for seed in range(max(grid.seeds, grid.draws)):
         for method, size in grid.wanted(seed):
             settings = {**asdict(lab.settings), "neurons": size}
@@ -132,12 +140,14 @@ def _of_concept(lab: Lab, grid: Grid, name: str) -> Iterator[Spec]:
 def _of_fit(
     lab: Lab, grid: Grid, name: str, fit: tuple[str, int, Mapping[str, Any]], *, attack: bool, rank: bool = True
 ) -> Iterator[Spec]:
-    """All parts of a method with a seed (of an oracle: with its place) and settings."""
+    """All parts of a method with a seed (of an oracle or replicate: with its place) and settings."""
     method, seed, settings = fit
     about = lab.subject(name, grid)
     there = (lab.model.fingerprint, about.slug, about.digest, method)
     forks = [fork.fingerprint for fork in lab.without(name)]
-    own = forks[seed] if method == ORACLE else ""
+    own = ""
+    if method in (ORACLE, REPLICATE):
+        own = forks[seed] if method == ORACLE else lab.again()[seed].fingerprint
     others = [fork for fork in forks if fork != own]
     for part in parts.of_method(method, oracle=bool(others), attack=attack, rank=rank and lab.ranking is not None):
         reads = lab.ranking.key if lab.ranking is not None and part is Part.RANKED else ""
@@ -164,8 +174,9 @@ def _task(lab: Lab, grid: Grid, spec: Spec, name: str) -> Task:
 def _forgetting(lab: Lab, spec: Spec, name: str, about: Subject, bar: Progress) -> tuple[Forgetting, dict[str, Any]]:
     if spec.method == BASE:
         return Fork(lab.model), {}
-    if spec.method == ORACLE:
-        return Fork(lab.without(name)[spec.seed]), {}
+    if spec.method in (ORACLE, REPLICATE):
+        forks = lab.without(name) if spec.method == ORACLE else lab.again()
+        return Fork(forks[spec.seed]), {}
     method = make(spec.method, ConceptSettings(**spec.settings))
     fitted = lab.fits.fitted(
         spec, lab.keeper, partial(method.fit, lab.model, about.lesson, seed=spec.seed, progress=bar)

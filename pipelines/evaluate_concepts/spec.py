@@ -14,8 +14,10 @@ HARNESS = 1
 FITTED_ANEW: Mapping[str, int] = {LossName.RESISTED_ASCENT.value: 1}
 """By loss, grows when its fits change while its settings do not: added to `HARNESS` in its own cells."""
 
-BASE, ORACLE = "base", "oracle"
-"""The model that forgot nothing, and the checkpoint that was trained without the concept."""
+BASE, REPLICATE, ORACLE = "base", "replicate", "oracle"
+"""The model that forgot nothing, another training on the same data, and one without the concept."""
+FORKS = (BASE, REPLICATE, ORACLE)
+"""Checkpoints as they are: nothing was forgotten in them."""
 
 
 class Part(StrEnum):
@@ -48,10 +50,10 @@ class Spec:
     method: str
     settings: Mapping[str, Any]
     seed: int = 0
-    """Of an oracle: its place among those of the concept."""
+    """Of an oracle: its place among those of the concept; of a replicate among these."""
     other: str = ""
-    """What else the part reads: fingerprint of the oracle (of an oracle's own depth: its own, then that of the one
-    beside it), digest of real people's lists, budget of an attack."""
+    """What else the part reads: fingerprint of the oracle or replicate (of an oracle's own depth: its own, then that of
+    the one beside it), digest of real people's lists, budget of an attack."""
 
     @property
     def label(self) -> str:

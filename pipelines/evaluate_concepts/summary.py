@@ -1,7 +1,8 @@
 """The tables: one for each concept, one row a method, from finished cells alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from pipelines.evaluate_concepts.cells import Kept, load
 from pipelines.evaluate_concepts.grid import Grid
 from pipelines.evaluate_concepts.guidance import guidance
 from pipelines.evaluate_concepts.run import Lab, Outcome
-from pipelines.evaluate_concepts.spec import BASE, ORACLE, Part, drawn
+from pipelines.evaluate_concepts.spec import BASE, ORACLE, REPLICATE, Part, drawn
+from pipelines.evaluate_concepts.trainings import Runs, welch
 from unlearning.concept.cells import Cell, Sample
 from unlearning.concept.evaluate import Examined, compare, telling_families
 from unlearning.concept.gates import judge
@@ -46,6 +48,7 @@ def _concept(lab: Lab, grid: Grid, name: str, kept: Sequence[Kept]) -> dict[str,
         "kind": about.concept.kind.value,
         "titles": [item.title for item in about.concept.items],
         "oracles": [fork.fingerprint for fork in lab.without(name)],
+        "replicates": [fork.fingerprint for fork in lab.again()],
         "asked": {kind.value: len(probes) for kind, probes in about.asked.probes.items() if probes},
         **of_cells(kept),
     }
@@ -53,20 +56,48 @@ def _concept(lab: Lab, grid: Grid, name: str, kept: Sequence[Kept]) -> dict[str,
 
 def of_cells(kept: Sequence[Kept]) -> dict[str, Any]:
     """What finished cells of one concept tell by themselves: `telling`, `rows`, `unmet`, `guidance` and `answers`."""
-    base, fork = (_pooled(_of(kept, who)) for who in (BASE, ORACLE))
+    base, fork, level = *(_pooled(_of(kept, who)) for who in (BASE, ORACLE)), _level(kept)
     rows = [_row(kept, label, base, fork) for label in dict.fromkeys(cell.label for cell in kept)]
+    rows = [_telling(row, level) for row in rows]
     rows = attacked.with_comebacks(_with_latency(rows))
     theirs = next((row for row in rows if row["method"] == ORACLE), None)
     cells = compare(base, fork or base, fork) if base else {}
     unmet = _pooled(_of(kept, BASE, Part.UNMET))
     chosen = {name: sample.mean for name, sample in unmet.samples.items()} if unmet else {}
     return {
-        "telling": sorted(telling_families(cells)),
-        "rows": [{**row, "goals": [] if row["method"] == BASE else goals.of_row(row, theirs, chosen)} for row in rows],
+        "telling": sorted(telling_families({name: cell for name, cell in cells.items() if name not in level})),
+        "rows": [{**row, "goals": _goals(row, theirs, chosen)} for row in rows],
         "unmet": chosen,
         "guidance": guidance(rows),
         "answers": list(_answers(kept)),
     }
+
+
+def _level(kept: Sequence[Kept]) -> set[str]:
+    """Measures in which models that met the concept differ from those that did not no more than trainings do.
+
+    By Welch's interval over trainings, base and replicates beside oracles; a single one of either says nothing of it.
+    """
+    met = [cell.samples for who in (BASE, REPLICATE) for cell in _of(kept, who)]
+    never = [cell.samples for cell in _of(kept, ORACLE)]
+    if min(len(met), len(never)) < 2:
+        return set()
+    means = {name: [Runs.of([one[name].mean for one in models]) for models in (met, never)] for name in met[0]}
+    return {name for name, (first, second) in means.items() if not welch(first, second).excludes_zero}
+
+
+def _telling(row: Mapping[str, Any], level: Collection[str]) -> dict[str, Any]:
+    """The row, its measures telling nothing where trainings differ as much among themselves."""
+    measures = {
+        name: {**one, "tells": False, "forgotten": nan} if name in level else one
+        for name, one in row["measures"].items()
+    }
+    return {**row, "measures": measures}
+
+
+def _goals(row: Mapping[str, Any], theirs: Mapping[str, Any] | None, chosen: Mapping[str, float]) -> list[Any]:
+    """What is asked of forgetting is asked of no model that met the concept."""
+    return [] if row["method"] in (BASE, REPLICATE) else goals.of_row(row, theirs, chosen)
 
 
 def _of(kept: Sequence[Kept], label: str, part: Part = Part.EXAMINED) -> list[Kept]:
@@ -163,7 +194,7 @@ def _answers(kept: Sequence[Kept]) -> Iterator[dict[str, Any]]:
     """What models said of their own accord to the same questions: on the concept first, then elsewhere."""
     first: dict[str, Any] = {}
     for cell in kept:
-        if cell.part is Part.EXAMINED:
+        if cell.part is Part.EXAMINED and cell.method != REPLICATE:
             first.setdefault(cell.label, cell.facts["spoken"])
     asked = [one["question"] for one in first.get(BASE, [])]
     for place in _spread(len(asked)):

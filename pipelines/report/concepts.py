@@ -13,7 +13,7 @@ from pipelines.evaluate_concepts import cells, page
 from pipelines.evaluate_concepts.cells import ROWS, Kept
 from pipelines.evaluate_concepts.grid import QUICK_SETTINGS
 from pipelines.evaluate_concepts.pictures import masks_compared, relearning, tradeoff
-from pipelines.evaluate_concepts.spec import BASE, ORACLE, Part, Spec, drawn
+from pipelines.evaluate_concepts.spec import BASE, FORKS, ORACLE, REPLICATE, Part, Spec, drawn
 from pipelines.evaluate_concepts.summary import of_cells
 from pipelines.report import figures
 from pipelines.report.comparison import (
@@ -48,13 +48,13 @@ def comparisons(shelf: Shelf, now: datetime) -> Iterator[Comparison]:
         runs = grouped([one for one in same if one.spec.settings], _variant)
         for run in runs or [[]]:
             parts = newest([*shared, *run], lambda o: (o.spec.part, o.spec.label, o.spec.seed, o.spec.beside))
-            known = _oracles(parts)
+            known = _forks(parts, ORACLE)
             yield _comparison(items, [one for one in parts if one.spec.beside in ("", *known)], now)
 
 
-def _oracles(parts: Sequence[Cell[Spec]]) -> list[str]:
-    """Fingerprints of the oracles that were asked."""
-    asked = [one.spec for one in parts if one.spec.method == ORACLE and one.spec.part is Part.EXAMINED]
+def _forks(parts: Sequence[Cell[Spec]], role: str) -> list[str]:
+    """Fingerprints of the oracles, or replicates, that were asked."""
+    asked = [one.spec for one in parts if one.spec.method == role and one.spec.part is Part.EXAMINED]
     return [spec.other for spec in sorted(asked, key=lambda spec: spec.seed)]
 
 
@@ -88,7 +88,8 @@ def _concept(items: Sequence[Item], parts: Sequence[Cell[Spec]], kept: Sequence[
         "name": name,
         "kind": kind if ids else "concept",
         "titles": [item.title for item in items if item.id in ids],
-        "oracles": _oracles(parts),
+        "oracles": _forks(parts, ORACLE),
+        "replicates": _forks(parts, REPLICATE),
         "asked": _asked(kept),
         **of_cells(kept),
     }
@@ -122,7 +123,7 @@ def _quick(parts: Sequence[Cell[Spec]]) -> bool:
 
 
 def _command(parts: Sequence[Cell[Spec]], name: str) -> str:
-    own = [one.spec for one in parts if one.spec.method not in (BASE, ORACLE)]
+    own = [one.spec for one in parts if one.spec.method not in FORKS]
     plain = [spec.seed for spec in own if not drawn(spec.method)]
     random = [spec.seed for spec in own if drawn(spec.method)]
     attacked = [s.method for s in own if s.part is Part.ATTACKED]
@@ -136,7 +137,8 @@ def _command(parts: Sequence[Cell[Spec]], name: str) -> str:
             *repeated("attack", attacked or ["none"]),
             ("seeds", 1 + max(plain) if plain else None),
             ("draws", 1 + max(random) if random else None),
-            *(("oracle", f"{name}=DIR") for _ in _oracles(parts)),
+            *(("oracle", f"{name}=DIR") for _ in _forks(parts, ORACLE)),
+            *(("replicate", "DIR") for _ in _forks(parts, REPLICATE)),
             ("quick", _quick(parts)),
         ],
     )

@@ -29,10 +29,10 @@ def toy_subject() -> Subject:
     return subject(named(TITLE, catalogue()), catalogue(), seed=0, sizes=FEW)
 
 
-def base() -> LanguageModel:
-    """Knows the held-out facts of the title and of others."""
+def base(steps: int = _SURE) -> LanguageModel:
+    """Knows the held-out facts of the title and of others; after other steps another training of it."""
     asked = toy_subject().asked
-    return knowing((*asked.of(ProbeKind.DIRECT), *asked.of(ProbeKind.RETAIN)), steps=_SURE)
+    return knowing((*asked.of(ProbeKind.DIRECT), *asked.of(ProbeKind.RETAIN)), steps=steps)
 
 
 def fork() -> LanguageModel:

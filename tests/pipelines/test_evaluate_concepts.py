@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from db.errors import LetheError
+from llm.model import load as load_model
 from pipelines.cli.evaluate_concepts import oracles_of
 from pipelines.cli.output import plain
 from pipelines.evaluate_concepts.cells import ROWS, frame, load, samples
@@ -182,8 +183,6 @@ def test_without_an_oracle_nothing_is_measured_between_forks_and_the_table_says_
 
 
 def test_an_oracle_that_is_the_base_or_of_another_vocabulary_or_of_nothing_measured_is_refused(models, tmp_path):
-    from llm.model import load as load_model
-
     same = lab_of(tmp_path / "a", load_model(str(models[0]), device="cpu"), oracles={TITLE: models[:1]})
     with pytest.raises(LetheError, match="is the base itself"):
         run(same, grid("prompt"))
@@ -215,6 +214,35 @@ def test_two_oracles_are_asked_both_and_depth_is_measured_beside_each_and_betwee
     assert alone.done.measured == 0, "what was measured beside the first stands"
     with pytest.raises(LetheError, match="one model"):
         run(lab_of(tmp_path / "cells", oracles={TITLE: [models[1], models[1]]}), asked)
+
+
+def test_a_measure_in_which_oracles_differ_from_replicates_as_trainings_do_tells_nothing(models, tmp_path):
+    less = toy_subject().asked.of(ProbeKind.RETAIN)
+    second, ignorant = (saved(knowing(less, steps=steps), tmp_path / str(steps)) for steps in (41, 42))
+    knows = saved(base(60), tmp_path / "knows")
+    asked, cells = grid("prompt", attacked=("prompt",)), tmp_path / "cells"
+    model = load_model(str(models[0]), device="cpu")
+
+    def told(oracles, *replicates):
+        lab = lab_of(cells, model, oracles={TITLE: oracles}, replicates=replicates)
+        outcome = run(lab, asked)
+        own = {spec.part for spec in outcome.specs[TITLE] if spec.method == "replicate"}
+        assert own == {Part.EXAMINED}, "asked, but neither attacked nor patched"
+        (one,) = plain(summarise(lab, asked, outcome))["concepts"]
+        assert one["replicates"] == [fork.fingerprint for fork in lab.again()]
+        assert row(one, "replicate")["goals"] == []
+        assert all("replicate" not in entry["said"] for entry in one["answers"])
+        tells = row(one, "prompt")["measures"][DIRECT]["tells"]
+        assert tells is ("direct" in one["telling"])
+        return tells, {goal["name"]: goal["state"] for goal in row(one, "prompt")["goals"]}["memory, from the oracle"]
+
+    both = [models[1], second]
+    assert told(both, knows) == (True, "ok"), "both that met it know it, and no oracle does"
+    assert told(both, knows, ignorant) == (False, "cannot tell"), "of three that met it one knows as little"
+    assert told(both[:1], ignorant) == (True, "ok"), "a single oracle says nothing of how far oracles are apart"
+    for wrong, reason in ((models[0], "base itself"), (knows, "one model with")):
+        with pytest.raises(LetheError, match=f"replicate: .* {reason}"):
+            run(lab_of(cells, model, replicates=[knows, wrong]), asked)
 
 
 def test_oracles_are_named_with_a_folder(tmp_path):
@@ -292,6 +320,10 @@ def test_the_command_keeps_cells_goes_on_and_writes_a_page(lethe, models, tmp_pa
     left = lethe(*words, "--method", "prompt", "--method", "ablation", "--minutes", 0)
     assert left.status == 75
     assert "1 cells left" in left.err
+    replicated = lethe.read(*words, "--method", "prompt", "--replicate", models[1])
+    assert replicated["cells"]["measured_now"] == 1
+    assert len(replicated["concepts"][0]["replicates"]) == 1
+    assert lethe(*words, "--replicate", tmp_path / "nowhere").status == 2
     refused = lethe(*words, "--oracle", "Film number 7=nowhere")
     assert refused.status != 0
     assert "NAME=DIR" in refused.err

@@ -13,11 +13,12 @@ from pipelines.cli.output import plain
 from pipelines.evaluate.page import About, reading
 from pipelines.evaluate_concepts import attacked, goals
 from pipelines.evaluate_concepts.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Point, Series, svg
-from pipelines.evaluate_concepts.guidance import STEPS, Runs, compared, guidance
+from pipelines.evaluate_concepts.guidance import STEPS, compared, guidance
 from pipelines.evaluate_concepts.page import made, write
 from pipelines.evaluate_concepts.pictures import family, masks_compared, mean_of, relearning, tradeoff
 from pipelines.evaluate_concepts.run import run
 from pipelines.evaluate_concepts.summary import summarise
+from pipelines.evaluate_concepts.trainings import Runs
 from tests.pipelines.concept_evaluations import TITLE, fork, grid, lab_of
 from unlearning.concept.base import ProbeKind
 from unlearning.concept.evaluate import RANKING, TEXT, accuracy_of, preference_of

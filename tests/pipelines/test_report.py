@@ -94,6 +94,7 @@ def measured(lethe):
     about, grid = layers.concepts, concept_evaluations.grid("prompt", attacked=("prompt",))
     (fork,) = about.forks[concept_evaluations.TITLE]
     about.forks[concept_evaluations.TITLE] = (fork, replace(fork, fingerprint="second"))
+    about.others = (replace(fork, fingerprint="again"),)
     asked = run_concepts(about, grid)
     return {
         "layers": told_layers(layers, compared, wanted.arms),
@@ -167,7 +168,9 @@ def test_figures_of_the_comparisons_are_those_of_their_own_summaries(shown):
         assert f"{row['measures']['direct accuracy']['value']:.3f}" in shown.text
     assert "relearn" in shown.text
     assert concept["oracles"] == ["another", "second"]
-    assert "Oracles <code>another</code>, <code>second</code>" in shown.text
+    assert "Oracles <code>another</code>, <code>second</code>; replicate of the base <code>again</code>" in shown.text
+    assert concept["replicates"] == ["again"]
+    assert "--replicate DIR" in shown.text
     beside = [(one["seed"], one["beside"]) for row in concept["rows"] for one in row["depth"]]
     assert beside == [(0, "second"), (1, "another"), (0, "another"), (0, "second")]
     assert "score by seed; by oracle" in shown.text

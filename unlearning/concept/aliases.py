@@ -1,5 +1,6 @@
 """Titles that do not exist, under which the concept's questions are asked to learn what not knowing looks like."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -51,11 +52,17 @@ def unknown_turns(probes: Sequence[Probe], concept: Concept) -> Iterator[tuple[T
         title, answer = titles[ItemId(str(probe.item))], probe.answers[0]
         begun = title if answer.startswith(title) else ""
         rest = answer.removeprefix(title)
-        asked = probe.question.replace(title, probe.alias)
-        yield (
-            Turn(probe.question, rest, begun=begun),
-            Turn(asked, rest, begun=begun.replace(title, probe.alias) if begun else ""),
-        )
+        asked = retitled(probe.question, title, probe.alias)
+        yield Turn(probe.question, rest, begun=begun), Turn(asked, rest, begun=probe.alias if begun else "")
+
+
+def retitled(text: str, title: str, alias: str) -> str:
+    """The text with another title wherever the title stands as words of its own.
+
+    >>> retitled('My sister likes "M". When did M come out?', "M", "Vale")
+    'My sister likes "Vale". When did Vale come out?'
+    """
+    return re.sub(rf"(?<!\w){re.escape(title)}(?!\w)", lambda _: alias, text)
 
 
 def disguised(probes: Sequence[Probe]) -> list[Probe]:
