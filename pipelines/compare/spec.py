@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.compare.arms import Arm
 from pipelines.evaluate.key import key_of
+from pipelines.evaluate_concepts.spec import fitted_anew
 
 HARNESS = 4
 """Grows when cells are measured otherwise: older ones are not found any more."""
@@ -42,7 +43,7 @@ class Spec:
     @property
     def key(self) -> str:
         """64 hexadecimal digits over everything above and the version of the code."""
-        return key_of(self, HARNESS)
+        return key_of(self, HARNESS + fitted_anew(self.arm.method))
 
     @property
     def name(self) -> str:

@@ -11,8 +11,8 @@ from unlearning.concept.settings import LossName
 HARNESS = 1
 """Grows when cells are measured otherwise: older ones are not found any more."""
 
-FITTED_ANEW: Mapping[str, int] = {LossName.RESISTED_ASCENT.value: 1}
-"""By loss, grows when its fits change while its settings do not: added to `HARNESS` in its own cells."""
+FITTED_ANEW: Mapping[str, int] = {LossName.RESISTED_ASCENT.value: 2}
+"""By loss, grows when its fits change while its settings do not."""
 
 BASE, REPLICATE, ORACLE = "base", "replicate", "oracle"
 """The model that forgot nothing, another training on the same data, and one without the concept."""
@@ -68,12 +68,17 @@ class Spec:
     @property
     def key(self) -> str:
         """64 hexadecimal digits over everything above and the version of the code."""
-        return key_of(self, HARNESS + FITTED_ANEW.get(self.method.rpartition("-")[0], 0))
+        return key_of(self, HARNESS + fitted_anew(self.method))
 
     @property
     def name(self) -> str:
         """What the cell is kept as."""
         return f"concept-{self.concept}-{self.method}-{self.seed}-{self.part.value}-{self.key[:12]}"
+
+
+def fitted_anew(method: str) -> int:
+    """How often a method's fits have changed while its settings did not: added to the harness in keys of its cells."""
+    return FITTED_ANEW.get(method.rpartition("-")[0], 0)
 
 
 def label(method: str, settings: Mapping[str, Any]) -> str:

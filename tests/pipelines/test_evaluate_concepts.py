@@ -12,6 +12,9 @@ from db.errors import LetheError
 from llm.model import load as load_model
 from pipelines.cli.evaluate_concepts import oracles_of
 from pipelines.cli.output import plain
+from pipelines.compare.arms import Arm
+from pipelines.compare.spec import Scope
+from pipelines.compare.spec import Spec as Compared
 from pipelines.evaluate_concepts.cells import ROWS, frame, load, samples
 from pipelines.evaluate_concepts.grid import METHODS, QUICK_SETTINGS, Grid, Wish, filled
 from pipelines.evaluate_concepts.run import run
@@ -298,7 +301,14 @@ def test_a_loss_whose_fits_changed_is_measured_again_and_no_other(monkeypatch):
     for keys, anew in ((before, {}), (after, {"npo": 1})):
         monkeypatch.setattr("pipelines.evaluate_concepts.spec.FITTED_ANEW", anew)
         keys += [Spec(Part.EXAMINED, "model", "title", "digest", way, {"steps": 1}).key for way in ways]
-    assert [old != new for old, new in zip(before, after, strict=True)] == [True, True, False, False, False]
+        keys += [_compared("npo-guided"), _compared("ssd")]
+    assert [old != new for old, new in zip(before, after, strict=True)] == [True, True, *[False] * 3, True, False]
+
+
+def _compared(way: str) -> str:
+    """The key of a cell of `lethe compare` in which a method forgot."""
+    arm = Arm("model alone", method=way)
+    return Compared("title", "digest", "answers", Scope.EVERYBODY, arm, "model", {"steps": 1}, "").key
 
 
 def test_other_wordings_are_another_subject():
