@@ -26,7 +26,7 @@ from unlearning.concept.study import Part, Study
 
 NAME = "relearner"
 
-RANK, ALPHA, RATE = 8, 16.0, 1e-3
+RANK, ALPHA, RATE = 8, 16.0, 2e-3
 """Of an attacker's LoRA, which is on every projection; AdamW without decay."""
 COUNT = 6
 """Attackers; one of them, in turn, in each step of the adapter."""
