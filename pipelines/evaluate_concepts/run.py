@@ -126,6 +126,8 @@ def plan(lab: Lab, grid: Grid) -> dict[str, tuple[Spec, ...]]:
 
 def _of_concept(lab: Lab, grid: Grid, name: str) -> Iterator[Spec]:
     attacks = bool(set(grid.attacked) & set(grid.methods))
+    if {fork.fingerprint for fork in lab.again()} & {fork.fingerprint for fork in lab.without(name)}:
+        raise LetheError(f"a replicate is an oracle of {name!r} too: a replicate was trained on everything")
     for method, count in ((BASE, 1), (ORACLE, len(lab.without(name))), (REPLICATE, len(lab.again()))):
         for place in range(count):
             yield from _of_fit(lab, grid, name, (method, place, {}), attack=attacks and method != REPLICATE)

@@ -246,6 +246,8 @@ def test_a_measure_in_which_oracles_differ_from_replicates_as_trainings_do_tells
     for wrong, reason in ((models[0], "base itself"), (knows, "one model with")):
         with pytest.raises(LetheError, match=f"replicate: .* {reason}"):
             run(lab_of(cells, model, replicates=[knows, wrong]), asked)
+    with pytest.raises(LetheError, match="trained on everything"):
+        run(lab_of(cells, model, oracles={TITLE: both}, replicates=[knows, second]), asked)
 
 
 def test_oracles_are_named_with_a_folder(tmp_path):
