@@ -57,6 +57,35 @@ class Confined:
             hook.remove()
 
 
+class Averaged:
+    """The running mean of the weights in training: after Polyak, each step weighs `decay` times the one that follows.
+
+    With a `decay` of 0 it is the weights themselves, bit for bit.
+    """
+
+    def __init__(self, confined: Confined, decay: float) -> None:
+        self._weights, self._decay = confined.parameters(), decay
+        self._mean = [weight.detach().clone() for weight in self._weights]
+
+    @torch.no_grad()
+    def take(self) -> None:
+        """Take the weights in as they are after a step."""
+        for mean, weight in zip(self._mean, self._weights, strict=True):
+            mean.lerp_(weight, 1 - self._decay)
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """Within the context the mean is in the weights' place."""
+        own = [weight.data for weight in self._weights]
+        for weight, mean in zip(self._weights, self._mean, strict=True):
+            weight.data = mean
+        try:
+            yield
+        finally:
+            for weight, data in zip(self._weights, own, strict=True):
+                weight.data = data
+
+
 def modules_of(mask: Mask) -> list[str]:
     """Names of the modules that a mask opens, within the base model."""
     feed = ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")

@@ -12,11 +12,11 @@ from llm.adapters import make_canary, remove, using
 from llm.model import LanguageModel
 from unlearning.concept.base import Lesson, Probe, ProbeKind, Progress, Use, quiet
 from unlearning.concept.choosing import Choice, choose
-from unlearning.concept.confined import NAME, Confined, confine, modules_of
+from unlearning.concept.confined import NAME, Averaged, Confined, confine, modules_of
 from unlearning.concept.objective import Goal, Teacher, Together
 from unlearning.concept.recall import recall
 from unlearning.concept.relearner import relearner
-from unlearning.concept.settings import ConceptSettings
+from unlearning.concept.settings import AVERAGED, ConceptSettings
 from unlearning.concept.study import Study, study
 from unlearning.concept.trained import TrainedAdapter, with_facts, write_card
 
@@ -137,19 +137,23 @@ def _train(
     """The last state that was checked and hardly worse than the best before it: within what counts as enough.
 
     Ends before its steps where all is forgotten and nothing lost, unless it is to withstand attackers, of which a check
-    sees nothing: the later of two states is then kept though it is worse by twice as much.
+    sees nothing: the later of two states is then kept though it is worse by twice as much, and a state is the mean of
+    the last steps' weights, without most of what the attackers' draws shake them by.
     """
     watch, before = watched
     best, tensors, least = before, confined.tensors(), before.regret(before)
     slack = settings.enough * (2 if settings.resists else 1)
+    state = Averaged(confined, AVERAGED if settings.resists else 0.0)
     for step in _steps(confined, goal, settings):
         progress(step, settings.steps)
+        state.take()
         if step % settings.check_every and step != settings.steps:
             continue
-        found = watch.check(model, step)
+        with state.standing():
+            found, now = watch.check(model, step), confined.tensors()
         regret = found.regret(before)
         if regret <= least + slack:
-            best, tensors, least = found, confined.tensors(), min(least, regret)
+            best, tensors, least = found, now, min(least, regret)
         if regret < settings.enough and not settings.resists:
             break
     progress(settings.steps, settings.steps)

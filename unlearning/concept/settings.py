@@ -58,6 +58,9 @@ BOUNDED = frozenset({LossName.BOUNDED_ASCENT, LossName.RESISTED_ASCENT})
 RESISTED = 8 / 3
 """Times the steps that a fit takes beside attackers: each must be met at every age, and many of them."""
 
+AVERAGED = 0.98
+"""What a step weighs beside the next in the mean of weights that a fit beside attackers keeps: some fifty steps."""
+
 LOSS = LossName.BOUNDED_ASCENT
 """Of the adapters that are served and compared unless another is named: docs/decisions/0019."""
 

@@ -9,7 +9,7 @@ from llm.model import _hash_tensors
 from tests.llm.toys import toy_model
 from tests.unlearning.concept.world import toy_lesson
 from unlearning.concept.choosing import choose
-from unlearning.concept.confined import NAME, confine, free_part, modules_of
+from unlearning.concept.confined import NAME, Averaged, confine, free_part, modules_of
 from unlearning.concept.mask import Shape, from_pairs, whole
 from unlearning.concept.masked_lora import _steps
 from unlearning.concept.objective import Teacher
@@ -82,6 +82,28 @@ def test_an_adapter_that_has_not_been_trained_changes_nothing():
     before = model.model(input_ids=ids).logits
     confine(model.model, whole(shape_of(model.model)), rank=4, alpha=8, seed=0)
     assert torch.equal(model.model(input_ids=ids).logits, before)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.75])
+def test_the_mean_of_weights_stands_in_their_place_and_leaves_them_as_they_were(decay):
+    model = toy_model()
+    mask = choose(model, toy_lesson(), SETTINGS, seed=0).mask
+    teacher = Teacher(model, study(model, toy_lesson(), SETTINGS.loss, seed=0), SETTINGS, seed=0)
+    confined = confine(model.model, mask, rank=SETTINGS.rank, alpha=SETTINGS.alpha, seed=0)
+    mean, states = Averaged(confined, decay), [confined.tensors()]
+    for _ in _steps(confined, teacher, SETTINGS):
+        mean.take()
+        states.append(confined.tensors())
+    shares = [decay ** (SETTINGS.steps - n) * (1 - decay if n else 1) for n in range(SETTINGS.steps + 1)]
+    with mean.standing():
+        found = confined.tensors()
+    for key, now in confined.tensors().items():
+        assert torch.equal(now, states[-1][key])
+        expected = sum(share * state[key] for share, state in zip(shares, states, strict=True))
+        assert torch.allclose(found[key], expected, atol=1e-6)
+        assert torch.equal(found[key], now) is (decay == 0)
+        never = torch.stack([state[key] for state in states]).eq(0).all(dim=0)
+        assert torch.equal(found[key][never], torch.zeros_like(found[key][never])), "outside the mask it is 0 as well"
 
 
 def test_only_layers_with_something_chosen_are_opened():

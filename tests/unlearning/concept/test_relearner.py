@@ -150,6 +150,19 @@ def test_facts_that_cannot_be_halved_are_refused_with_a_method_that_can(model, r
     assert not layers_of(model.model)
 
 
+def test_what_is_kept_of_a_fit_beside_attackers_is_the_mean_of_its_weights_and_of_any_other_the_last(
+    model, monkeypatch
+):
+    small = replace(SETTINGS, neurons=6, rank=2, steps=3, check_every=2, enough=10.0, rate=0.02)
+    for loss, same in ((LossName.BOUNDED_ASCENT, True), (LossName.RESISTED_ASCENT, False)):
+        fits = []
+        for decay in (0.9, 0.0):
+            monkeypatch.setattr("unlearning.concept.masked_lora.AVERAGED", decay)
+            fits.append(MaskedLora(replace(small, loss=loss)).fit(model, toy_lesson(), seed=0).file.tensors)
+        mean, last = fits
+        assert all(torch.equal(mean[key], last[key]) for key in last) is same
+
+
 def test_a_whole_fit_beside_an_attacker_ends_elsewhere_and_leaves_the_base(model):
     digest = _hash_tensors(model.model)
     small = replace(SETTINGS, neurons=6, rank=2, steps=3, check_every=2, forget_rows=4, retain_rows=4, rate=0.02)
