@@ -64,6 +64,15 @@ class BuildRecord:
         return BuildRecord(**{**values, "without": tuple(values["without"])})
 
 
+def unfinished(folder: Path) -> bool:
+    """Whether a folder holds a checkpoint of a training that has not ended; of one without a record nothing is known.
+
+    >>> unfinished(Path("/nowhere"))
+    False
+    """
+    return (folder / RECORD).is_file() and not BuildRecord.read(folder).finished
+
+
 def versions() -> dict[str, str]:
     """The versions that bear on the weights."""
     libraries = {name: version(name) for name in ("numpy", "safetensors", "tokenizers", "torch", "transformers")}

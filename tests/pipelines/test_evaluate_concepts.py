@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +11,8 @@ import pytest
 
 from db.errors import LetheError
 from llm.model import load as load_model
+from llm.tiny.checkpoint import checkpoint_path
+from llm.tiny.record import BuildRecord
 from pipelines.cli.evaluate_concepts import oracles_of
 from pipelines.cli.output import plain
 from pipelines.compare.arms import Arm
@@ -246,6 +249,10 @@ def test_a_measure_in_which_oracles_differ_from_replicates_as_trainings_do_tells
     for wrong, reason in ((models[0], "base itself"), (knows, "one model with")):
         with pytest.raises(LetheError, match=f"replicate: .* {reason}"):
             run(lab_of(cells, model, replicates=[knows, wrong]), asked)
+    (knows / "record.json").write_text(json.dumps({**asdict(BuildRecord.read(checkpoint_path())), "finished": False}))
+    with pytest.raises(LetheError, match="has not ended"):
+        run(lab_of(cells, model, replicates=[knows]), asked)
+    (knows / "record.json").unlink()
     with pytest.raises(LetheError, match="trained on everything"):
         run(lab_of(cells, model, oracles={TITLE: both}, replicates=[knows, second]), asked)
 
