@@ -40,7 +40,9 @@ Oracles = Annotated[
 ]
 Replicates = Annotated[
     list[Path] | None,
-    typer.Option("--replicate", exists=True, file_okay=False, help="DIR: the model trained again on everything."),
+    typer.Option(
+        "--replicate", exists=True, file_okay=False, help="The model, trained again on everything; may be repeated."
+    ),
 ]
 Attacks = Annotated[
     list[str] | None, typer.Option("--attack", help="Methods to attack; some by default, with `none` none.")
