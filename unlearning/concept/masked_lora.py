@@ -162,7 +162,7 @@ def _train(
 
 def _steps(confined: Confined, goal: Goal, settings: ConceptSettings) -> Iterator[int]:
     """Take a step, and say how many have been taken: AdamW, a short warm-up, then a rate that falls to a tenth."""
-    optimizer = torch.optim.AdamW(confined.parameters(), lr=settings.rate, weight_decay=settings.decay)
+    optimizer = torch.optim.AdamW(confined.parameters(), lr=settings.rate, weight_decay=settings.weight_decay)
     warm = max(1, settings.steps // 15)
     rate = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / warm, 1 - 0.9 * step / settings.steps)

@@ -61,6 +61,9 @@ RESISTED = 8 / 3
 AVERAGED = 0.98
 """What a step weighs beside the next in the mean of weights that a fit beside attackers keeps: some fifty steps."""
 
+SHRUNK = 0.3
+"""AdamW's weight decay beside attackers, at least: without it what stays is learned by heart (docs/experiments.md)."""
+
 LOSS = LossName.BOUNDED_ASCENT
 """Of the adapters that are served and compared unless another is named: docs/decisions/0019."""
 
@@ -90,7 +93,7 @@ class ConceptSettings:
     alpha: float = 16.0
     rate: float = 1.6e-2
     decay: float = 0.0
-    """AdamW's weight decay."""
+    """AdamW's weight decay; beside attackers `SHRUNK` where that is more."""
     steps: int = 150
     """At most, of a concept of eight items (`steps_for`); fewer where all is forgotten on the selecting probes."""
     forget_rows: int = 16
@@ -116,6 +119,11 @@ class ConceptSettings:
     def resists(self) -> bool:
         """Whether attackers stand beside the fit: it then takes its steps, though all may be forgotten before."""
         return self.loss is LossName.RESISTED_ASCENT
+
+    @property
+    def weight_decay(self) -> float:
+        """Of a fit with these settings."""
+        return max(self.decay, SHRUNK) if self.resists else self.decay
 
     def steps_for(self, items: int) -> int:
         """Steps at most for a concept of so many items: with the root of their number from eight on, fourfold at most.

@@ -16,11 +16,11 @@ from unlearning.concept import relearner as module
 from unlearning.concept.base import ProbeKind, Use
 from unlearning.concept.confined import NAME, confine
 from unlearning.concept.mask import whole
-from unlearning.concept.masked_lora import MaskedLora
+from unlearning.concept.masked_lora import MaskedLora, _steps
 from unlearning.concept.places import shape_of
 from unlearning.concept.relearner import Relearner, halved, relearner
 from unlearning.concept.rows import answer_states, logits_of, one_batch
-from unlearning.concept.settings import ConceptSettings, LossName
+from unlearning.concept.settings import SHRUNK, ConceptSettings, LossName
 from unlearning.concept.study import Part, study, subjects_of
 
 SETTINGS = ConceptSettings(unknown_rows=4, loss=LossName.RESISTED_ASCENT)
@@ -161,6 +161,29 @@ def test_what_is_kept_of_a_fit_beside_attackers_is_the_mean_of_its_weights_and_o
             fits.append(MaskedLora(replace(small, loss=loss)).fit(model, toy_lesson(), seed=0).file.tensors)
         mean, last = fits
         assert all(torch.equal(mean[key], last[key]) for key in last) is same
+
+
+def test_a_fit_beside_attackers_decays_its_weights_and_another_as_its_settings_say(model):
+    plain = replace(SETTINGS, loss=LossName.BOUNDED_ASCENT)
+    assert (plain.weight_decay, replace(plain, decay=0.7).weight_decay) == (0, 0.7)
+    assert replace(SETTINGS, decay=0.7).weight_decay == 0.7
+    assert SETTINGS.weight_decay == SHRUNK
+    confined = confine(model.model, whole(shape_of(model.model)), rank=2, alpha=4.0, seed=0)
+    before = confined.tensors()
+    for _ in _steps(confined, _Still(confined), replace(SETTINGS, steps=1, rate=0.1)):
+        pass
+    for key, now in confined.tensors().items():
+        assert torch.allclose(now, before[key] * (1 - 0.1 * SHRUNK), atol=1e-6)
+
+
+class _Still:
+    """A goal that is reached: its slopes are 0."""
+
+    def __init__(self, confined) -> None:
+        self._weights = confined.parameters()
+
+    def loss(self, _step: int):
+        return sum(weight.sum() for weight in self._weights) * 0
 
 
 def test_a_whole_fit_beside_an_attacker_ends_elsewhere_and_leaves_the_base(model):
