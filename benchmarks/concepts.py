@@ -2,7 +2,7 @@
 
     python -m benchmarks.concepts --work DIR [--minutes N] [--threads N] [--page FILE] [-- OPTIONS]
 
-Trains the forks (`benchmarks.concept_forks`, some two hours of a core), makes a root of their catalogue, and runs
+Trains the forks (`benchmarks.concept_forks`, two to three hours of a core), makes a root of their catalogue, and runs
 `lethe evaluate concepts` in it with two oracles for each concept and two replicates of the base; OPTIONS go to that
 command (--method, --seeds, --people, ...), whose status it ends with: 75 says that cells are left. What has ended is
 not done again; --page is written when nothing is left.
