@@ -5,7 +5,7 @@ the columns of `lora_A` that belong to chosen neurons and heads. All else of tho
 hook keeps its gradient zero; the other matrix of each pair is free. A weight's change is then zero outside the mask.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -60,11 +60,13 @@ class Confined:
 class Averaged:
     """The running mean of the weights in training: after Polyak, each step weighs `decay` times the one that follows.
 
-    With a `decay` of 0 it is the weights themselves, bit for bit.
+    It stands in their place at a `strength`, the share of what the adapter adds. With a `decay` of 0 and a strength of
+    1 it is the weights themselves, bit for bit.
     """
 
-    def __init__(self, confined: Confined, decay: float) -> None:
+    def __init__(self, confined: Confined, decay: float, strength: float) -> None:
         self._weights, self._decay = confined.parameters(), decay
+        self._strengths = [strength if side == "B" else 1.0 for _, side in confined.tensors()]
         self._mean = [weight.detach().clone() for weight in self._weights]
 
     @torch.no_grad()
@@ -77,8 +79,8 @@ class Averaged:
     def standing(self) -> Iterator[None]:
         """Within the context the mean is in the weights' place."""
         own = [weight.data for weight in self._weights]
-        for weight, mean in zip(self._weights, self._mean, strict=True):
-            weight.data = mean
+        for weight, mean, strength in zip(self._weights, self._mean, self._strengths, strict=True):
+            weight.data = mean * strength
         try:
             yield
         finally:
@@ -146,15 +148,31 @@ def free_part(key: str, mask: Mask, columns: int, rows: int) -> Tensor:
 @contextmanager
 def up_to(model: Any, layer: int) -> Iterator[None]:
     """Within the context the adapter in training acts in the decoder layers up to this one (from 0) and in no other."""
-    above = [one for key, one in layers_of(model).items() if NAME in one.scaling and int(key.split(".")[2]) > layer]
-    scales = [one.scaling[NAME] for one in above]
-    for one in above:
-        one.scaling[NAME] = 0.0
+    with _at_strength([one for key, one in _learning(model).items() if int(key.split(".")[2]) > layer], 0.0):
+        yield
+
+
+@contextmanager
+def at_strength(model: Any, share: float) -> Iterator[None]:
+    """Within the context the adapter in training adds this share of what it adds."""
+    with _at_strength(_learning(model).values(), share):
+        yield
+
+
+def _learning(model: Any) -> dict[str, LoraLayer]:
+    return {key: layer for key, layer in layers_of(model).items() if NAME in layer.scaling}
+
+
+@contextmanager
+def _at_strength(layers: Iterable[LoraLayer], share: float) -> Iterator[None]:
+    scales = [(layer, layer.scaling[NAME]) for layer in layers]
+    for layer, scale in scales:
+        layer.scaling[NAME] = share * scale
     try:
         yield
     finally:
-        for one, scale in zip(above, scales, strict=True):
-            one.scaling[NAME] = scale
+        for layer, scale in scales:
+            layer.scaling[NAME] = scale
 
 
 def _by_columns(key: str) -> bool:

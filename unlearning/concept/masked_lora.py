@@ -16,7 +16,7 @@ from unlearning.concept.confined import NAME, Averaged, Confined, confine, modul
 from unlearning.concept.objective import Goal, Teacher, Together
 from unlearning.concept.recall import recall
 from unlearning.concept.relearner import relearner
-from unlearning.concept.settings import AVERAGED, ConceptSettings
+from unlearning.concept.settings import AVERAGED, SERVED, ConceptSettings
 from unlearning.concept.study import Study, study
 from unlearning.concept.trained import TrainedAdapter, with_facts, write_card
 
@@ -138,12 +138,12 @@ def _train(
 
     Ends before its steps where all is forgotten and nothing lost, unless it is to withstand attackers, of which a check
     sees nothing: the later of two states is then kept though it is worse by twice as much, and a state is the mean of
-    the last steps' weights, without most of what the attackers' draws shake them by.
+    the last steps' weights, without most of what the attackers' draws shake them by, at the strength that is served.
     """
     watch, before = watched
     best, tensors, least = before, confined.tensors(), before.regret(before)
     slack = settings.enough * (2 if settings.resists else 1)
-    state = Averaged(confined, AVERAGED if settings.resists else 0.0)
+    state = Averaged(confined, *((AVERAGED, SERVED) if settings.resists else (0.0, 1.0)))
     for step in _steps(confined, goal, settings):
         progress(step, settings.steps)
         state.take()
@@ -162,7 +162,7 @@ def _train(
 
 def _steps(confined: Confined, goal: Goal, settings: ConceptSettings) -> Iterator[int]:
     """Take a step, and say how many have been taken: AdamW, a short warm-up, then a rate that falls to a tenth."""
-    optimizer = torch.optim.AdamW(confined.parameters(), lr=settings.rate, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(confined.parameters(), lr=settings.rate, weight_decay=settings.decay)
     warm = max(1, settings.steps // 15)
     rate = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / warm, 1 - 0.9 * step / settings.steps)

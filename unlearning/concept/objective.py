@@ -122,7 +122,7 @@ class Teacher:
     def _what_stays(self, hand: Hand, said: Said) -> Tensor:
         inside, base = self._beside(hand, said, hand.kept)
         kl = kept_kl(said.spread[inside], self._spread_of(base))
-        return self._settings.retain * kl + self._settings.features * strayed(said.states[inside], base)
+        return self._settings.retain * kl + self._settings.sparing * strayed(said.states[inside], base)
 
     def _what_is_unknown(self, hand: Hand, said: Said) -> Tensor | float:
         if hand.unknown.start == hand.unknown.stop:

@@ -19,9 +19,10 @@ from db.errors import LetheError
 from llm.adapter_file import lora_config
 from llm.adapters import acting, inject, projections_of, remove, use
 from llm.model import LanguageModel
+from unlearning.concept.confined import at_strength
 from unlearning.concept.losses import excess, log_softmax
 from unlearning.concept.rows import Batch, answer_states, logits_of, one_batch
-from unlearning.concept.settings import ConceptSettings, LossName
+from unlearning.concept.settings import FACED, ConceptSettings, LossName
 from unlearning.concept.study import Part, Study
 
 NAME = "relearner"
@@ -64,11 +65,12 @@ class Relearner:
 
     def loss(self, step: int) -> Tensor:
         """Nats a token by which facts that an attacker was not taught are likelier than under titles that do not
-        exist, times `WEIGHT`, after it has taken its steps; to be differentiated by the adapter alone.
+        exist, times `WEIGHT`, after it has taken its steps; to be differentiated by the adapter alone, which acts at
+        `FACED` of its strength.
         """
         attacker = self._turn_of(step % COUNT)
         taught, asked = attacker.halves
-        with self._acting():
+        with self._acting(), at_strength(self._model.model, FACED):
             for _ in range(LEARNED):
                 self._learn(self._batch(self._some(taught)), attacker.optimizer)
             units = self._some(asked)

@@ -61,8 +61,14 @@ RESISTED = 8 / 3
 AVERAGED = 0.98
 """What a step weighs beside the next in the mean of weights that a fit beside attackers keeps: some fifty steps."""
 
-SHRUNK = 0.3
-"""AdamW's weight decay beside attackers, at least: without it what stays is learned by heart (docs/experiments.md)."""
+FACED = 0.7
+"""Of its strength, what attackers face of the adapter: what withstands them so has some to spare."""
+
+SERVED = 0.8
+"""Of its strength, what is kept of an adapter that was fitted beside attackers: other answers come back first."""
+
+SPARED = 1.5
+"""Times `ConceptSettings.features` that what stays weighs beside attackers."""
 
 LOSS = LossName.BOUNDED_ASCENT
 """Of the adapters that are served and compared unless another is named: docs/decisions/0019."""
@@ -88,12 +94,13 @@ class ConceptSettings:
     retain: float = 8.0
     """The weight of the KL on what is kept."""
     features: float = 64.0
-    """The weight of how far the last states stray on what is kept, in lengths of the base's (feature distillation)."""
+    """The weight of how far the last states stray on what is kept, in lengths of the base's (feature distillation);
+    beside attackers `SPARED` times as much."""
     rank: int = 8
     alpha: float = 16.0
     rate: float = 1.6e-2
     decay: float = 0.0
-    """AdamW's weight decay; beside attackers `SHRUNK` where that is more."""
+    """AdamW's weight decay."""
     steps: int = 150
     """At most, of a concept of eight items (`steps_for`); fewer where all is forgotten on the selecting probes."""
     forget_rows: int = 16
@@ -121,9 +128,9 @@ class ConceptSettings:
         return self.loss is LossName.RESISTED_ASCENT
 
     @property
-    def weight_decay(self) -> float:
-        """Of a fit with these settings."""
-        return max(self.decay, SHRUNK) if self.resists else self.decay
+    def sparing(self) -> float:
+        """The weight of how far the last states stray in a fit with these settings."""
+        return self.features * (SPARED if self.resists else 1.0)
 
     def steps_for(self, items: int) -> int:
         """Steps at most for a concept of so many items: with the root of their number from eight on, fourfold at most.

@@ -84,13 +84,13 @@ def test_an_adapter_that_has_not_been_trained_changes_nothing():
     assert torch.equal(model.model(input_ids=ids).logits, before)
 
 
-@pytest.mark.parametrize("decay", [0.0, 0.75])
-def test_the_mean_of_weights_stands_in_their_place_and_leaves_them_as_they_were(decay):
+@pytest.mark.parametrize(("decay", "strength"), [(0.0, 1.0), (0.75, 1.0), (0.0, 0.5), (0.75, 0.5)])
+def test_the_mean_of_weights_stands_in_their_place_and_leaves_them_as_they_were(decay, strength):
     model = toy_model()
     mask = choose(model, toy_lesson(), SETTINGS, seed=0).mask
     teacher = Teacher(model, study(model, toy_lesson(), SETTINGS.loss, seed=0), SETTINGS, seed=0)
     confined = confine(model.model, mask, rank=SETTINGS.rank, alpha=SETTINGS.alpha, seed=0)
-    mean, states = Averaged(confined, decay), [confined.tensors()]
+    mean, states = Averaged(confined, decay, strength), [confined.tensors()]
     for _ in _steps(confined, teacher, SETTINGS):
         mean.take()
         states.append(confined.tensors())
@@ -100,8 +100,9 @@ def test_the_mean_of_weights_stands_in_their_place_and_leaves_them_as_they_were(
     for key, now in confined.tensors().items():
         assert torch.equal(now, states[-1][key])
         expected = sum(share * state[key] for share, state in zip(shares, states, strict=True))
+        expected *= strength if key[1] == "B" else 1.0
         assert torch.allclose(found[key], expected, atol=1e-6)
-        assert torch.equal(found[key], now) is (decay == 0)
+        assert torch.equal(found[key], now) is (decay == 0 and (strength == 1 or key[1] == "A"))
         never = torch.stack([state[key] for state in states]).eq(0).all(dim=0)
         assert torch.equal(found[key][never], torch.zeros_like(found[key][never])), "outside the mask it is 0 as well"
 

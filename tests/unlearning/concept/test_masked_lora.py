@@ -162,6 +162,22 @@ def test_what_strays_weighs_by_its_setting():
     assert at[3.0][1] - at[0.0][1] == pytest.approx(3 * (at[1.0][1] - at[0.0][1]), rel=1e-4)
 
 
+def test_what_strays_weighs_more_beside_attackers_by_their_setting(monkeypatch):
+    model, made = toy_model(), toy_lesson()
+    read = masked_lora.study(model, made, LossName.BOUNDED_ASCENT, seed=0)
+    other = adapter(model, "another", seed=1, size=0.5)
+
+    def loss(name, features):
+        teacher = Teacher(model, read, replace(SMALL, loss=name, features=features), seed=0)
+        with adding(model.model, other):
+            return teacher.loss(0).item()
+
+    monkeypatch.setattr("unlearning.concept.settings.SPARED", 3.0)
+    assert loss(LossName.RESISTED_ASCENT, 2.0) == loss(LossName.BOUNDED_ASCENT, 6.0)
+    assert loss(LossName.RESISTED_ASCENT, 0.0) == loss(LossName.BOUNDED_ASCENT, 0.0)
+    assert loss(LossName.BOUNDED_ASCENT, 2.0) < loss(LossName.BOUNDED_ASCENT, 6.0)
+
+
 def test_lower_layers_alone_are_asked_at_each_layer_in_turn_and_the_rest_is_put_back():
     model, made = toy_model(), toy_lesson()
     read = masked_lora.study(model, made, LossName.BOUNDED_ASCENT, seed=0)

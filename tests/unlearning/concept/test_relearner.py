@@ -16,11 +16,11 @@ from unlearning.concept import relearner as module
 from unlearning.concept.base import ProbeKind, Use
 from unlearning.concept.confined import NAME, confine
 from unlearning.concept.mask import whole
-from unlearning.concept.masked_lora import MaskedLora, _steps
+from unlearning.concept.masked_lora import MaskedLora
 from unlearning.concept.places import shape_of
 from unlearning.concept.relearner import Relearner, halved, relearner
 from unlearning.concept.rows import answer_states, logits_of, one_batch
-from unlearning.concept.settings import SHRUNK, ConceptSettings, LossName
+from unlearning.concept.settings import ConceptSettings, LossName
 from unlearning.concept.study import Part, study, subjects_of
 
 SETTINGS = ConceptSettings(unknown_rows=4, loss=LossName.RESISTED_ASCENT)
@@ -163,27 +163,34 @@ def test_what_is_kept_of_a_fit_beside_attackers_is_the_mean_of_its_weights_and_o
         assert all(torch.equal(mean[key], last[key]) for key in last) is same
 
 
-def test_a_fit_beside_attackers_decays_its_weights_and_another_as_its_settings_say(model):
-    plain = replace(SETTINGS, loss=LossName.BOUNDED_ASCENT)
-    assert (plain.weight_decay, replace(plain, decay=0.7).weight_decay) == (0, 0.7)
-    assert replace(SETTINGS, decay=0.7).weight_decay == 0.7
-    assert SETTINGS.weight_decay == SHRUNK
-    confined = confine(model.model, whole(shape_of(model.model)), rank=2, alpha=4.0, seed=0)
-    before = confined.tensors()
-    for _ in _steps(confined, _Still(confined), replace(SETTINGS, steps=1, rate=0.1)):
-        pass
-    for key, now in confined.tensors().items():
-        assert torch.allclose(now, before[key] * (1 - 0.1 * SHRUNK), atol=1e-6)
+def test_an_adapter_fitted_beside_attackers_is_kept_at_its_strength_and_any_other_whole(model, monkeypatch):
+    small = replace(SETTINGS, neurons=6, rank=2, steps=3, check_every=2, enough=10.0, rate=0.02)
+    for loss, share in ((LossName.BOUNDED_ASCENT, 1.0), (LossName.RESISTED_ASCENT, 0.5)):
+        fits = []
+        for strength in (1.0, 0.5):
+            monkeypatch.setattr("unlearning.concept.masked_lora.SERVED", strength)
+            fits.append(MaskedLora(replace(small, loss=loss)).fit(model, toy_lesson(), seed=0).file.tensors)
+        whole_one, kept = fits
+        assert any(whole_one[key].any() for key in whole_one if key[1] == "B")
+        for key, tensor in whole_one.items():
+            assert torch.equal(kept[key], tensor * (share if key[1] == "B" else 1.0))
 
 
-class _Still:
-    """A goal that is reached: its slopes are 0."""
+def test_attackers_face_a_share_of_what_the_adapter_adds_and_the_rest_is_put_back(model, read, confined, monkeypatch):
+    scales = {key: layer.scaling[NAME] for key, layer in confined.layers.items()}
 
-    def __init__(self, confined) -> None:
-        self._weights = confined.parameters()
+    def pulled(share):
+        monkeypatch.setattr(module, "FACED", share)
+        with relearner(model, read, SETTINGS, seed=0) as attacker:
+            return attacker.loss(0).item()
 
-    def loss(self, _step: int):
-        return sum(weight.sum() for weight in self._weights) * 0
+    whole_one, half = pulled(1.0), pulled(0.5)
+    assert {key: layer.scaling[NAME] for key, layer in confined.layers.items()} == scales
+    with torch.no_grad():
+        for layer in confined.layers.values():
+            layer.lora_B[NAME].weight.mul_(0.5)
+    assert half == pytest.approx(pulled(1.0), rel=1e-5)
+    assert half != pytest.approx(whole_one, rel=1e-3)
 
 
 def test_a_whole_fit_beside_an_attacker_ends_elsewhere_and_leaves_the_base(model):
