@@ -133,13 +133,16 @@ class ConceptSettings:
         return self.features * (SPARED if self.resists else 1.0)
 
     def steps_for(self, items: int) -> int:
-        """Steps at most for a concept of so many items: with the root of their number from eight on, fourfold at most.
+        """Steps at most for a concept of so many items: with the root of their number from eight on, beside attackers
+        with their number, and fourfold at most.
 
         >>> [ConceptSettings(steps=150).steps_for(items) for items in (1, 8, 24, 200)]
         [150, 150, 260, 600]
+        >>> [ConceptSettings(steps=150, loss=LossName.RESISTED_ASCENT).steps_for(items) for items in (1, 8, 24, 200)]
+        [400, 400, 1200, 1600]
         """
-        longer = RESISTED if self.resists else 1.0
-        return round(self.steps * longer * min(4.0, math.sqrt(max(1.0, items / 8))))
+        share = max(1.0, items / 8)
+        return round(self.steps * (RESISTED * min(4.0, share) if self.resists else min(4.0, math.sqrt(share))))
 
     def __post_init__(self) -> None:
         for name in ("neurons", "rank", "steps", "forget_rows", "retain_rows", "check_every"):
