@@ -27,7 +27,8 @@ from llm.model import SHAPES, LanguageModel, random_model
 from llm.tiny.concepts import items_named
 from unlearning.concept.base import Concept, Kind, Lesson, ProbeKind, Use, lesson
 from unlearning.concept.choosing import Choice, choose, concept_rows, contrast_pairs
-from unlearning.concept.confined import NAME, confine, modules_of
+from unlearning.concept.confined import confine, modules_of
+from unlearning.concept.in_training import NAME
 from unlearning.concept.masked_lora import MaskedLora
 from unlearning.concept.objective import Teacher
 from unlearning.concept.probes import ProbeSizes, build_probes

@@ -11,7 +11,7 @@ from unlearning.concept.settings import LossName
 HARNESS = 1
 """Grows when cells are measured otherwise: older ones are not found any more."""
 
-FITTED_ANEW: Mapping[str, int] = {LossName.RESISTED_ASCENT.value: 5}
+FITTED_ANEW: Mapping[str, int] = {LossName.RESISTED_ASCENT.value: 6}
 """By loss, grows when its fits change while its settings do not."""
 
 BASE, REPLICATE, ORACLE = "base", "replicate", "oracle"

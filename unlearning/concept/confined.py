@@ -5,7 +5,7 @@ the columns of `lora_A` that belong to chosen neurons and heads. All else of tho
 hook keeps its gradient zero; the other matrix of each pair is free. A weight's change is then zero outside the mask.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +18,9 @@ from torch.utils.hooks import RemovableHandle
 from db.errors import LetheError
 from llm.adapter_file import lora_config
 from llm.adapters import acting, inject, layers_of, use
+from unlearning.concept.in_training import NAME
 from unlearning.concept.mask import Mask
 from unlearning.concept.places import shape_of
-
-NAME = "learning"
-"""The adapter in training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,36 +141,6 @@ def free_part(key: str, mask: Mask, columns: int, rows: int) -> Tensor:
     else:
         free[list(mask.neurons[layer])] = 1
     return free
-
-
-@contextmanager
-def up_to(model: Any, layer: int) -> Iterator[None]:
-    """Within the context the adapter in training acts in the decoder layers up to this one (from 0) and in no other."""
-    with _at_strength([one for key, one in _learning(model).items() if int(key.split(".")[2]) > layer], 0.0):
-        yield
-
-
-@contextmanager
-def at_strength(model: Any, share: float) -> Iterator[None]:
-    """Within the context the adapter in training adds this share of what it adds."""
-    with _at_strength(_learning(model).values(), share):
-        yield
-
-
-def _learning(model: Any) -> dict[str, LoraLayer]:
-    return {key: layer for key, layer in layers_of(model).items() if NAME in layer.scaling}
-
-
-@contextmanager
-def _at_strength(layers: Iterable[LoraLayer], share: float) -> Iterator[None]:
-    scales = [(layer, layer.scaling[NAME]) for layer in layers]
-    for layer, scale in scales:
-        layer.scaling[NAME] = share * scale
-    try:
-        yield
-    finally:
-        for layer, scale in scales:
-            layer.scaling[NAME] = scale
 
 
 def _by_columns(key: str) -> bool:

@@ -12,7 +12,8 @@ from llm.adapters import make_canary, remove, using
 from llm.model import LanguageModel
 from unlearning.concept.base import Lesson, Probe, ProbeKind, Progress, Use, quiet
 from unlearning.concept.choosing import Choice, choose
-from unlearning.concept.confined import NAME, Averaged, Confined, confine, modules_of
+from unlearning.concept.confined import Averaged, Confined, confine, modules_of
+from unlearning.concept.in_training import NAME
 from unlearning.concept.objective import Goal, Teacher, Together
 from unlearning.concept.recall import recall
 from unlearning.concept.relearner import relearner

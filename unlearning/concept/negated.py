@@ -15,7 +15,8 @@ from llm.adapters import make_canary, remove, using
 from llm.model import LanguageModel
 from unlearning.concept.base import Lesson, Progress, quiet
 from unlearning.concept.choosing import choose
-from unlearning.concept.confined import NAME, Confined, confine, modules_of
+from unlearning.concept.confined import Confined, confine, modules_of
+from unlearning.concept.in_training import NAME
 from unlearning.concept.masked_lora import Check, Watch, for_concept
 from unlearning.concept.objective import Teacher
 from unlearning.concept.settings import ConceptSettings, LossName, MaskName

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from llm.model import LanguageModel
-from unlearning.concept.confined import up_to
+from unlearning.concept.in_training import dropping, up_to
 from unlearning.concept.losses import OBJECTIVES, Reading, Terms, excess, kept_kl, log_softmax, strayed
 from unlearning.concept.rows import Batch, Row, answer_states, hidden_states, logits_of, one_batch, row_sums
 from unlearning.concept.settings import BOUNDED, ConceptSettings
@@ -87,7 +87,7 @@ class Teacher:
     """
 
     def __init__(self, model: LanguageModel, study: Study, settings: ConceptSettings, *, seed: int) -> None:
-        self._model, self._study, self._settings = model, study, settings
+        self._model, self._study, self._settings, self._seed = model, study, settings, seed
         self._objective = OBJECTIVES[settings.loss]
         near = settings.retain_rows // 2 if Part.NEIGHBOUR in study.parts else 0
         hands = {
@@ -108,12 +108,18 @@ class Teacher:
     def loss(self, step: int) -> Tensor:
         """Forget term + what stays (KL and the distance of its states) + KL on what is unknown, to be differentiated.
 
+        At the tokens of what stays the adapter may miss some of what it reads (`ConceptSettings.dropped`): it cannot
+        learn by heart how its parts cancel there, so that titles which never trained are left alone as well.
+
         A bounded ascent adds the excess of the concept's facts, in nats a token, with the whole adapter and with its
         lower layers alone.
         """
         hand = self.hand(step)
         batch = one_batch(hand.rows, self._model.device)
-        with listening(self._layer) as heard:
+        missing = dropping(
+            self._model.model, _inside(batch, hand.kept), self._settings.dropped, seed=[self._seed, 20, step]
+        )
+        with listening(self._layer) as heard, missing:
             states = answer_states(self._model, batch)
         said = Said(batch, states, log_softmax(logits_of(self._model, states)))
         forget = self._objective.loss(self._terms(hand, said, heard))

@@ -19,7 +19,7 @@ from db.errors import LetheError
 from llm.adapter_file import lora_config
 from llm.adapters import acting, inject, projections_of, remove, use
 from llm.model import LanguageModel
-from unlearning.concept.confined import at_strength
+from unlearning.concept.in_training import at_strength
 from unlearning.concept.losses import excess, log_softmax
 from unlearning.concept.rows import Batch, answer_states, logits_of, one_batch
 from unlearning.concept.settings import FACED, ConceptSettings, LossName

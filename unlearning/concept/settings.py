@@ -77,6 +77,10 @@ ADAPTER = f"{LOSS.value}-{MaskName.GUIDED.value}"
 """The method of that loss, by its name."""
 
 
+DROPPED = 0.15
+"""Of what an adapter that is fitted beside attackers reads at what stays, the share that it misses in a step."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConceptSettings:
     """How an adapter is fitted. Figures without a unit are counts."""
@@ -131,6 +135,11 @@ class ConceptSettings:
     def sparing(self) -> float:
         """The weight of how far the last states stray in a fit with these settings."""
         return self.features * (SPARED if self.resists else 1.0)
+
+    @property
+    def dropped(self) -> float:
+        """Dropout before the adapter at the tokens of what stays, in a fit with these settings."""
+        return DROPPED if self.resists else 0.0
 
     def steps_for(self, items: int) -> int:
         """Steps at most for a concept of so many items: with the root of their number from eight on, beside attackers

@@ -9,7 +9,8 @@ from llm.model import _hash_tensors
 from tests.llm.toys import toy_model
 from tests.unlearning.concept.world import toy_lesson
 from unlearning.concept.choosing import choose
-from unlearning.concept.confined import NAME, Averaged, confine, free_part, modules_of
+from unlearning.concept.confined import Averaged, confine, free_part, modules_of
+from unlearning.concept.in_training import NAME
 from unlearning.concept.mask import Shape, from_pairs, whole
 from unlearning.concept.masked_lora import _steps
 from unlearning.concept.objective import Teacher

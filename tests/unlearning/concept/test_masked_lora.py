@@ -15,7 +15,8 @@ from tests.llm.toys import toy_model
 from tests.unlearning.concept.world import toy_lesson
 from unlearning.concept import masked_lora, negated
 from unlearning.concept.base import Concept, Kind, ProbeKind, Use, lesson
-from unlearning.concept.confined import NAME, confine, up_to
+from unlearning.concept.confined import confine
+from unlearning.concept.in_training import NAME, up_to
 from unlearning.concept.mask import whole
 from unlearning.concept.masked_lora import Check, MaskedLora
 from unlearning.concept.negated import Negated

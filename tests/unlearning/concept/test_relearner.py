@@ -14,7 +14,8 @@ from tests.llm.toys import toy_model
 from tests.unlearning.concept.world import probes, toy_lesson
 from unlearning.concept import relearner as module
 from unlearning.concept.base import ProbeKind, Use
-from unlearning.concept.confined import NAME, confine
+from unlearning.concept.confined import confine
+from unlearning.concept.in_training import NAME
 from unlearning.concept.mask import whole
 from unlearning.concept.masked_lora import MaskedLora
 from unlearning.concept.places import shape_of
