@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from pipelines.evaluate_concepts import cells, parts
 from pipelines.evaluate_concepts.fits import Fits
 from pipelines.evaluate_concepts.grid import Grid
 from pipelines.evaluate_concepts.measures import Case
-from pipelines.evaluate_concepts.spec import BASE, FORKS, ORACLE, REPLICATE, Part, Spec
+from pipelines.evaluate_concepts.spec import BASE, FORKS, ORACLE, REPLICATE, Part, Spec, settings_of, told_of
 from pipelines.evaluate_concepts.subject import Subject, named, subject
 from unlearning.concept.base import Forgetting, Progress
 from unlearning.concept.evaluate import Fork
@@ -137,7 +137,8 @@ def _of_concept(lab: Lab, grid: Grid, name: str) -> Iterator[Spec]:
             yield from _of_fit(lab, grid, name, (method, place, {}), attack=attacks and method != REPLICATE)
     for seed in range(max(grid.seeds, grid.draws)):
         for method, size in grid.wanted(seed):
-            settings = {**asdict(lab.settings), "neurons": size}
+            items = len(lab.subject(name, grid).concept.items)
+            settings = told_of(replace(lab.settings, neurons=size), method, items)
             early = seed < grid.seeds
             fit = (method, seed, settings)
             yield from _of_fit(lab, grid, name, fit, attack=early and method in grid.attacked, rank=early)
@@ -183,7 +184,7 @@ def _forgetting(lab: Lab, spec: Spec, name: str, about: Subject, bar: Progress) 
     if spec.method in (ORACLE, REPLICATE):
         forks = lab.without(name) if spec.method == ORACLE else lab.again()
         return Fork(forks[spec.seed]), {}
-    method = make(spec.method, ConceptSettings(**spec.settings))
+    method = make(spec.method, settings_of(spec))
     fitted = lab.fits.fitted(
         spec, lab.keeper, partial(method.fit, lab.model, about.lesson, seed=spec.seed, progress=bar)
     )

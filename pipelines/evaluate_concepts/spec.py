@@ -1,18 +1,21 @@
 """What a cell of this evaluation is: everything that determines its result, and the key made of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
 from pipelines.evaluate.key import key_of
-from unlearning.concept.settings import LossName
+from unlearning.concept.settings import FEW, OF_MANY, ConceptSettings, LossName
 
 HARNESS = 1
 """Grows when cells are measured otherwise: older ones are not found any more."""
 
-FITTED_ANEW: Mapping[str, int] = {LossName.RESISTED_ASCENT.value: 6}
+FITTED_ANEW: Mapping[str, int] = {LossName.RESISTED_ASCENT.value: 5}
 """By loss, grows when its fits change while its settings do not."""
+
+SPARING = "sparing"
+"""Beside the settings of a cell, where its fit spares what stays as one of many items does: `told_of`."""
 
 BASE, REPLICATE, ORACLE = "base", "replicate", "oracle"
 """The model that forgot nothing, another training on the same data, and one without the concept."""
@@ -49,6 +52,7 @@ class Spec:
     """Digest of what is taught and asked."""
     method: str
     settings: Mapping[str, Any]
+    """By name, with what `told_of` adds."""
     seed: int = 0
     """Of an oracle: its place among those of the concept; of a replicate among these."""
     other: str = ""
@@ -79,6 +83,23 @@ class Spec:
 def fitted_anew(method: str) -> int:
     """How often a method's fits have changed while its settings did not: added to the harness in keys of its cells."""
     return FITTED_ANEW.get(method.rpartition("-")[0], 0)
+
+
+def told_of(settings: ConceptSettings, method: str, items: int) -> dict[str, Any]:
+    """What a cell tells of a fit's settings: these, and how a fit of many items spares what stays, where it does.
+
+    >>> told_of(ConceptSettings(), "resisted_ascent-guided", 24)["sparing"]["dropout"]
+    0.15
+    >>> "sparing" in told_of(ConceptSettings(), "resisted_ascent-guided", 8)
+    False
+    """
+    many = method.rpartition("-")[0] == LossName.RESISTED_ASCENT.value and items > FEW
+    return {**asdict(settings), **({SPARING: asdict(OF_MANY)} if many else {})}
+
+
+def settings_of(spec: Spec) -> ConceptSettings:
+    """The settings of a cell's fit."""
+    return ConceptSettings(**{name: value for name, value in spec.settings.items() if name != SPARING})
 
 
 def label(method: str, settings: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from unlearning.concept.in_training import NAME
 from unlearning.concept.objective import Goal, Teacher, Together
 from unlearning.concept.recall import recall
 from unlearning.concept.relearner import relearner
-from unlearning.concept.settings import AVERAGED, SERVED, ConceptSettings
+from unlearning.concept.settings import AVERAGED, ConceptSettings
 from unlearning.concept.study import Study, study
 from unlearning.concept.trained import TrainedAdapter, with_facts, write_card
 
@@ -104,12 +104,14 @@ class MaskedLora:
         with using(model.model, []):
             before = watch.check(model, 0)
             ready = ready or study(model, lesson, settings.loss, seed=seed)
-            teacher = Teacher(model, ready, settings, seed=seed)
+            sparing = settings.sparing_for(len(lesson.concept.items))
+            teacher = Teacher(model, ready, settings, seed=seed, sparing=sparing)
         confined = confine(model.model, choice.mask, rank=settings.rank, alpha=settings.alpha, seed=seed)
         try:
             with relearner(model, ready, settings, seed=seed) as attacker:
                 goal = Together((teacher, attacker) if attacker else (teacher,))
-                best, tensors = _train(model, confined, goal, settings, (watch, before), progress=progress)
+                state = Averaged(confined, AVERAGED if settings.resists else 0.0, sparing.served)
+                best, tensors = _train(model, (confined, state), goal, settings, (watch, before), progress=progress)
             confined.restore(tensors)
             canary = make_canary(model, watch.forget[0].question, NAME)
         finally:
@@ -128,7 +130,7 @@ def for_concept(settings: ConceptSettings, lesson: Lesson) -> ConceptSettings:
 
 def _train(
     model: LanguageModel,
-    confined: Confined,
+    trained: tuple[Confined, Averaged],
     goal: Goal,
     settings: ConceptSettings,
     watched: tuple[Watch, Check],
@@ -141,10 +143,9 @@ def _train(
     sees nothing: the later of two states is then kept though it is worse by twice as much, and a state is the mean of
     the last steps' weights, without most of what the attackers' draws shake them by, at the strength that is served.
     """
-    watch, before = watched
+    (confined, state), (watch, before) = trained, watched
     best, tensors, least = before, confined.tensors(), before.regret(before)
     slack = settings.enough * (2 if settings.resists else 1)
-    state = Averaged(confined, *((AVERAGED, SERVED) if settings.resists else (0.0, 1.0)))
     for step in _steps(confined, goal, settings):
         progress(step, settings.steps)
         state.take()

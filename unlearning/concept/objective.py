@@ -13,7 +13,7 @@ from llm.model import LanguageModel
 from unlearning.concept.in_training import dropping, up_to
 from unlearning.concept.losses import OBJECTIVES, Reading, Terms, excess, kept_kl, log_softmax, strayed
 from unlearning.concept.rows import Batch, Row, answer_states, hidden_states, logits_of, one_batch, row_sums
-from unlearning.concept.settings import BOUNDED, ConceptSettings
+from unlearning.concept.settings import BOUNDED, PLAIN, ConceptSettings, Sparing
 from unlearning.concept.study import KEPT, UNKNOWN, Part, Study
 
 STRENGTH = 6.5
@@ -86,8 +86,11 @@ class Teacher:
     Made while the model is still the base. A step's loss is a function of the seed, its number and the weights.
     """
 
-    def __init__(self, model: LanguageModel, study: Study, settings: ConceptSettings, *, seed: int) -> None:
+    def __init__(
+        self, model: LanguageModel, study: Study, settings: ConceptSettings, *, seed: int, sparing: Sparing = PLAIN
+    ) -> None:
         self._model, self._study, self._settings, self._seed = model, study, settings, seed
+        self._sparing = sparing
         self._objective = OBJECTIVES[settings.loss]
         near = settings.retain_rows // 2 if Part.NEIGHBOUR in study.parts else 0
         hands = {
@@ -108,7 +111,7 @@ class Teacher:
     def loss(self, step: int) -> Tensor:
         """Forget term + what stays (KL and the distance of its states) + KL on what is unknown, to be differentiated.
 
-        At the tokens of what stays the adapter may miss some of what it reads (`ConceptSettings.dropped`): it cannot
+        At the tokens of what stays the adapter may miss some of what it reads (`Sparing.dropout`): it cannot
         learn by heart how its parts cancel there, so that titles which never trained are left alone as well.
 
         A bounded ascent adds the excess of the concept's facts, in nats a token, with the whole adapter and with its
@@ -117,7 +120,7 @@ class Teacher:
         hand = self.hand(step)
         batch = one_batch(hand.rows, self._model.device)
         missing = dropping(
-            self._model.model, _inside(batch, hand.kept), self._settings.dropped, seed=[self._seed, 20, step]
+            self._model.model, _inside(batch, hand.kept), self._sparing.dropout, seed=[self._seed, 20, step]
         )
         with listening(self._layer) as heard, missing:
             states = answer_states(self._model, batch)
@@ -128,7 +131,8 @@ class Teacher:
     def _what_stays(self, hand: Hand, said: Said) -> Tensor:
         inside, base = self._beside(hand, said, hand.kept)
         kl = kept_kl(said.spread[inside], self._spread_of(base))
-        return self._settings.retain * kl + self._settings.sparing * strayed(said.states[inside], base)
+        weight = self._settings.features * self._sparing.weight
+        return self._settings.retain * kl + weight * strayed(said.states[inside], base)
 
     def _what_is_unknown(self, hand: Hand, said: Said) -> Tensor | float:
         if hand.unknown.start == hand.unknown.stop:

@@ -64,21 +64,32 @@ AVERAGED = 0.98
 FACED = 0.7
 """Of its strength, what attackers face of the adapter: what withstands them so has some to spare."""
 
-SERVED = 0.8
-"""Of its strength, what is kept of an adapter that was fitted beside attackers: other answers come back first."""
-
-SPARED = 1.5
-"""Times `ConceptSettings.features` that what stays weighs beside attackers."""
-
 LOSS = LossName.BOUNDED_ASCENT
 """Of the adapters that are served and compared unless another is named: docs/decisions/0019."""
 
 ADAPTER = f"{LOSS.value}-{MaskName.GUIDED.value}"
 """The method of that loss, by its name."""
 
+FEW = 8
+"""Items up to which a concept's fit is as long as that of one."""
 
-DROPPED = 0.15
-"""Of what an adapter that is fitted beside attackers reads at what stays, the share that it misses in a step."""
+
+@dataclass(frozen=True, slots=True)
+class Sparing:
+    """How a fit spares what stays, beyond the settings."""
+
+    weight: float = 1.0
+    """Times `ConceptSettings.features`."""
+    dropout: float = 0.0
+    """Of what the adapter reads at what stays, the share that it misses in a step."""
+    served: float = 1.0
+    """Of its strength, what is kept of the adapter: what was lost elsewhere comes back first."""
+
+
+PLAIN = Sparing()
+OF_FEW = Sparing(weight=1.5, served=0.8)
+OF_MANY = Sparing(weight=0.625, dropout=0.15, served=0.7)
+"""Beside attackers, with up to `FEW` items and with more: docs/decisions/0020."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +110,7 @@ class ConceptSettings:
     """The weight of the KL on what is kept."""
     features: float = 64.0
     """The weight of how far the last states stray on what is kept, in lengths of the base's (feature distillation);
-    beside attackers `SPARED` times as much."""
+    beside attackers `Sparing.weight` times as much."""
     rank: int = 8
     alpha: float = 16.0
     rate: float = 1.6e-2
@@ -131,15 +142,15 @@ class ConceptSettings:
         """Whether attackers stand beside the fit: it then takes its steps, though all may be forgotten before."""
         return self.loss is LossName.RESISTED_ASCENT
 
-    @property
-    def sparing(self) -> float:
-        """The weight of how far the last states stray in a fit with these settings."""
-        return self.features * (SPARED if self.resists else 1.0)
+    def sparing_for(self, items: int) -> Sparing:
+        """How a fit of a concept of so many items spares what stays: beside attackers a long one learns it by heart.
 
-    @property
-    def dropped(self) -> float:
-        """Dropout before the adapter at the tokens of what stays, in a fit with these settings."""
-        return DROPPED if self.resists else 0.0
+        >>> ConceptSettings(loss=LossName.RESISTED_ASCENT).sparing_for(24).dropout, ConceptSettings().sparing_for(24)
+        (0.15, Sparing(weight=1.0, dropout=0.0, served=1.0))
+        """
+        if not self.resists:
+            return PLAIN
+        return OF_MANY if items > FEW else OF_FEW
 
     def steps_for(self, items: int) -> int:
         """Steps at most for a concept of so many items: with the root of their number from eight on, beside attackers
@@ -150,7 +161,7 @@ class ConceptSettings:
         >>> [ConceptSettings(steps=150, loss=LossName.RESISTED_ASCENT).steps_for(items) for items in (1, 8, 24, 200)]
         [400, 400, 1200, 1600]
         """
-        share = max(1.0, items / 8)
+        share = max(1.0, items / FEW)
         return round(self.steps * (RESISTED * min(4.0, share) if self.resists else min(4.0, math.sqrt(share))))
 
     def __post_init__(self) -> None:

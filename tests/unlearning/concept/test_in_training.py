@@ -1,7 +1,5 @@
 """The adapter in training within a context: which tokens miss some of its input, and that nothing stays behind."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -14,7 +12,7 @@ from unlearning.concept.mask import whole
 from unlearning.concept.objective import Teacher
 from unlearning.concept.places import shape_of
 from unlearning.concept.rows import answer_states, one_batch
-from unlearning.concept.settings import ConceptSettings, LossName
+from unlearning.concept.settings import ConceptSettings, LossName, Sparing
 from unlearning.concept.study import Part, study
 
 SEED = [3, 4]
@@ -75,17 +73,16 @@ def test_what_is_missed_has_its_share_and_the_rest_counts_for_more(model, confin
 
 
 @pytest.mark.usefixtures("confined")
-def test_a_loss_follows_from_its_seed_and_step_and_misses_nothing_without_attackers(model, read, monkeypatch):
-    settings = ConceptSettings(forget_rows=2, retain_rows=4, unknown_rows=3)
+def test_a_loss_follows_from_its_seed_and_step_with_all_that_is_missed(model, read):
+    settings = ConceptSettings(forget_rows=2, retain_rows=4, unknown_rows=3, loss=LossName.RESISTED_ASCENT)
 
-    def losses(loss, share, seed=0):
-        monkeypatch.setattr("unlearning.concept.settings.DROPPED", share)
-        teacher = Teacher(model, read, replace(settings, loss=loss), seed=seed)
+    def losses(**sparing):
+        teacher = Teacher(model, read, settings, seed=0, sparing=Sparing(**sparing))
         with torch.no_grad():
             return [teacher.loss(step).item() for step in (0, 1, 0)]
 
-    first, second, again = losses(LossName.RESISTED_ASCENT, 0.3)
+    first, second, again = losses(dropout=0.3)
     assert first == again
-    assert losses(LossName.RESISTED_ASCENT, 0.3) == [first, second, again]
-    assert losses(LossName.RESISTED_ASCENT, 0.0)[0] != pytest.approx(first, rel=1e-4)
-    assert losses(LossName.BOUNDED_ASCENT, 0.3) == losses(LossName.BOUNDED_ASCENT, 0.0)
+    assert losses(dropout=0.3) == [first, second, again]
+    assert losses()[0] != pytest.approx(first, rel=1e-4)
+    assert losses(weight=2.0)[0] > losses()[0]

@@ -25,7 +25,7 @@ from unlearning.concept.people import judged_people
 from unlearning.concept.places import shape_of
 from unlearning.concept.probes import ProbeSizes, build_probes
 from unlearning.concept.recall import recall
-from unlearning.concept.settings import ConceptSettings, LossName, MaskName
+from unlearning.concept.settings import OF_FEW, OF_MANY, PLAIN, ConceptSettings, LossName, MaskName, Sparing
 
 TITLE = "Casablanca"
 QUICK = ConceptSettings(neurons=64, steps=45, check_every=15, forget_rows=8, retain_rows=24, unknown_rows=4)
@@ -163,20 +163,26 @@ def test_what_strays_weighs_by_its_setting():
     assert at[3.0][1] - at[0.0][1] == pytest.approx(3 * (at[1.0][1] - at[0.0][1]), rel=1e-4)
 
 
-def test_what_strays_weighs_more_beside_attackers_by_their_setting(monkeypatch):
+def test_what_strays_weighs_more_by_how_the_fit_spares_it():
     model, made = toy_model(), toy_lesson()
     read = masked_lora.study(model, made, LossName.BOUNDED_ASCENT, seed=0)
     other = adapter(model, "another", seed=1, size=0.5)
 
-    def loss(name, features):
-        teacher = Teacher(model, read, replace(SMALL, loss=name, features=features), seed=0)
+    def loss(weight, features):
+        teacher = Teacher(model, read, replace(SMALL, features=features), seed=0, sparing=Sparing(weight))
         with adding(model.model, other):
             return teacher.loss(0).item()
 
-    monkeypatch.setattr("unlearning.concept.settings.SPARED", 3.0)
-    assert loss(LossName.RESISTED_ASCENT, 2.0) == loss(LossName.BOUNDED_ASCENT, 6.0)
-    assert loss(LossName.RESISTED_ASCENT, 0.0) == loss(LossName.BOUNDED_ASCENT, 0.0)
-    assert loss(LossName.BOUNDED_ASCENT, 2.0) < loss(LossName.BOUNDED_ASCENT, 6.0)
+    assert loss(3.0, 2.0) == loss(1.0, 6.0)
+    assert loss(3.0, 0.0) == loss(1.0, 0.0)
+    assert loss(1.0, 2.0) < loss(1.0, 6.0)
+
+
+def test_how_a_fit_spares_hangs_on_attackers_and_on_the_number_of_items():
+    beside = ConceptSettings(loss=LossName.RESISTED_ASCENT)
+    assert [beside.sparing_for(items) for items in (1, 8, 9, 24)] == [OF_FEW, OF_FEW, OF_MANY, OF_MANY]
+    assert OF_FEW != OF_MANY
+    assert all(ConceptSettings(loss=loss).sparing_for(24) == PLAIN for loss in LossName if loss != beside.loss)
 
 
 def test_lower_layers_alone_are_asked_at_each_layer_in_turn_and_the_rest_is_put_back():

@@ -21,7 +21,7 @@ from unlearning.concept.masked_lora import MaskedLora
 from unlearning.concept.places import shape_of
 from unlearning.concept.relearner import Relearner, halved, relearner
 from unlearning.concept.rows import answer_states, logits_of, one_batch
-from unlearning.concept.settings import ConceptSettings, LossName
+from unlearning.concept.settings import ConceptSettings, LossName, Sparing
 from unlearning.concept.study import Part, study, subjects_of
 
 SETTINGS = ConceptSettings(unknown_rows=4, loss=LossName.RESISTED_ASCENT)
@@ -164,12 +164,15 @@ def test_what_is_kept_of_a_fit_beside_attackers_is_the_mean_of_its_weights_and_o
         assert all(torch.equal(mean[key], last[key]) for key in last) is same
 
 
-def test_an_adapter_fitted_beside_attackers_is_kept_at_its_strength_and_any_other_whole(model, monkeypatch):
+@pytest.mark.parametrize(("few", "way"), [(8, "OF_FEW"), (0, "OF_MANY")])
+def test_an_adapter_fitted_beside_attackers_is_kept_at_its_strength_and_any_other_whole(model, monkeypatch, few, way):
+    monkeypatch.setattr("unlearning.concept.settings.FEW", few)
+    monkeypatch.setattr(ConceptSettings, "steps_for", lambda settings, _items: settings.steps)
     small = replace(SETTINGS, neurons=6, rank=2, steps=3, check_every=2, enough=10.0, rate=0.02)
     for loss, share in ((LossName.BOUNDED_ASCENT, 1.0), (LossName.RESISTED_ASCENT, 0.5)):
         fits = []
         for strength in (1.0, 0.5):
-            monkeypatch.setattr("unlearning.concept.masked_lora.SERVED", strength)
+            monkeypatch.setattr(f"unlearning.concept.settings.{way}", Sparing(dropout=0.1, served=strength))
             fits.append(MaskedLora(replace(small, loss=loss)).fit(model, toy_lesson(), seed=0).file.tensors)
         whole_one, kept = fits
         assert any(whole_one[key].any() for key in whole_one if key[1] == "B")
