@@ -4,37 +4,13 @@ import pytest
 import torch
 
 from llm.adapters import layers_of
-from tests.llm.toys import toy_model
-from tests.unlearning.concept.world import toy_lesson
-from unlearning.concept.confined import confine
 from unlearning.concept.in_training import NAME, dropping
-from unlearning.concept.mask import whole
 from unlearning.concept.objective import Teacher
-from unlearning.concept.places import shape_of
 from unlearning.concept.rows import answer_states, one_batch
 from unlearning.concept.settings import ConceptSettings, LossName, Sparing
-from unlearning.concept.study import Part, study
+from unlearning.concept.study import Part
 
 SEED = [3, 4]
-
-
-@pytest.fixture
-def model():
-    return toy_model()
-
-
-@pytest.fixture
-def read(model):
-    return study(model, toy_lesson(), LossName.RESISTED_ASCENT, seed=0)
-
-
-@pytest.fixture
-def confined(model, read):
-    made = confine(model.model, whole(shape_of(model.model)), rank=2, alpha=4, seed=0)
-    with torch.no_grad():
-        for layer in made.layers.values():
-            layer.lora_B[NAME].weight.normal_(0, 0.1)
-    return made
 
 
 @pytest.mark.usefixtures("confined")

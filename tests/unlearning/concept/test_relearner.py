@@ -10,40 +10,17 @@ import torch
 from db.errors import LetheError
 from llm.adapters import acting, layers_of
 from llm.model import _hash_tensors
-from tests.llm.toys import toy_model
 from tests.unlearning.concept.world import probes, toy_lesson
 from unlearning.concept import relearner as module
 from unlearning.concept.base import ProbeKind, Use
-from unlearning.concept.confined import confine
 from unlearning.concept.in_training import NAME
-from unlearning.concept.mask import whole
 from unlearning.concept.masked_lora import MaskedLora
-from unlearning.concept.places import shape_of
 from unlearning.concept.relearner import Relearner, halved, relearner
 from unlearning.concept.rows import answer_states, logits_of, one_batch
 from unlearning.concept.settings import ConceptSettings, LossName, Sparing
-from unlearning.concept.study import Part, study, subjects_of
+from unlearning.concept.study import Part, subjects_of
 
 SETTINGS = ConceptSettings(unknown_rows=4, loss=LossName.RESISTED_ASCENT)
-
-
-@pytest.fixture
-def model():
-    return toy_model()
-
-
-@pytest.fixture
-def read(model):
-    return study(model, toy_lesson(), LossName.BOUNDED_ASCENT, seed=0)
-
-
-@pytest.fixture
-def confined(model, read):
-    made = confine(model.model, whole(shape_of(model.model)), rank=2, alpha=4, seed=0)
-    with torch.no_grad():
-        for layer in made.layers.values():
-            layer.lora_B[NAME].weight.normal_(0, 0.1)
-    return made
 
 
 def test_no_subject_is_taught_and_asked(read):
