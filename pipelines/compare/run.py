@@ -20,12 +20,11 @@ from pipelines.evaluate.run import machine
 from pipelines.evaluate.tasks import Done, Task, work
 from pipelines.evaluate_concepts.grid import Grid
 from pipelines.evaluate_concepts.run import Lab as Concepts
-from pipelines.evaluate_concepts.spec import Part
+from pipelines.evaluate_concepts.spec import Part, fit_settings, told_of
 from pipelines.evaluate_concepts.spec import Spec as Fit
 from unlearning.concept.base import Forgetting, Progress
 from unlearning.concept.evaluate import Fork
 from unlearning.concept.methods import make
-from unlearning.concept.settings import ConceptSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +109,8 @@ class _Place:
     lists: str
     models: tuple[str, str | None]
     """Fingerprints of the base and of the fork."""
+    items: int
+    """How many the concept has."""
 
 
 def plan(lab: Lab, wish: Wish) -> Iterator[Planned]:
@@ -119,7 +120,7 @@ def plan(lab: Lab, wish: Wish) -> Iterator[Planned]:
         subject, oracle = lab.concepts.subject(name, lab.grid), lab.concepts.oracle(name)
         lab.world.crowd(subject.concept)
         models = (lab.concepts.model.fingerprint, oracle.fingerprint if oracle else None)
-        place = _Place(name, subject.slug, subject.digest, lists, models)
+        place = _Place(name, subject.slug, subject.digest, lists, models, len(subject.concept.items))
         for surface in (SURFACES[one] for one in wish.surfaces):
             for scope in surface.scopes:
                 for arm in wish.arms:
@@ -142,7 +143,7 @@ def _specs(lab: Lab, wish: Wish, place: _Place, where: tuple[Surface, Scope], ar
             scope=scope,
             arm=arm,
             model=(fork or base if arm.fork else base) if surface.models else "",
-            settings=asdict(lab.concepts.settings) if arm.fitted else {},
+            settings=told_of(lab.concepts.settings, arm.method, place.items) if arm.fitted else {},
             lists=place.lists if surface.lists else "",
             seed=seed,
         )
@@ -213,7 +214,7 @@ def _forgetting(lab: Lab, concept: str, spec: Spec, bar: Progress) -> tuple[Forg
     if not spec.arm.method:
         return Fork(oracle if spec.arm.fork and oracle is not None else model), {}
     fit = Fit(Part.EXAMINED, model.fingerprint, spec.concept, spec.subject, spec.arm.method, spec.settings, spec.seed)
-    method = make(spec.arm.method, ConceptSettings(**spec.settings))
+    method = make(spec.arm.method, fit_settings(spec.settings))
     lesson = lab.concepts.subject(concept, lab.grid).lesson
     own = partial(method.fit, model, lesson, seed=spec.seed, progress=bar)
     fitted = lab.concepts.fits.fitted(fit, lab.concepts.keeper, own)

@@ -19,7 +19,7 @@ from pipelines.evaluate_concepts import cells, parts
 from pipelines.evaluate_concepts.fits import Fits
 from pipelines.evaluate_concepts.grid import Grid
 from pipelines.evaluate_concepts.measures import Case
-from pipelines.evaluate_concepts.spec import BASE, FORKS, ORACLE, REPLICATE, Part, Spec, settings_of, told_of
+from pipelines.evaluate_concepts.spec import BASE, FORKS, ORACLE, REPLICATE, Part, Spec, fit_settings, told_of
 from pipelines.evaluate_concepts.subject import Subject, named, subject
 from unlearning.concept.base import Forgetting, Progress
 from unlearning.concept.evaluate import Fork
@@ -184,7 +184,7 @@ def _forgetting(lab: Lab, spec: Spec, name: str, about: Subject, bar: Progress) 
     if spec.method in (ORACLE, REPLICATE):
         forks = lab.without(name) if spec.method == ORACLE else lab.again()
         return Fork(forks[spec.seed]), {}
-    method = make(spec.method, settings_of(spec))
+    method = make(spec.method, fit_settings(spec.settings))
     fitted = lab.fits.fitted(
         spec, lab.keeper, partial(method.fit, lab.model, about.lesson, seed=spec.seed, progress=bar)
     )

@@ -97,9 +97,9 @@ def told_of(settings: ConceptSettings, method: str, items: int) -> dict[str, Any
     return {**asdict(settings), **({SPARING: asdict(OF_MANY)} if many else {})}
 
 
-def settings_of(spec: Spec) -> ConceptSettings:
-    """The settings of a cell's fit."""
-    return ConceptSettings(**{name: value for name, value in spec.settings.items() if name != SPARING})
+def fit_settings(told: Mapping[str, Any]) -> ConceptSettings:
+    """The settings of a cell's fit, of what `told_of` says of them."""
+    return ConceptSettings(**{name: value for name, value in told.items() if name != SPARING})
 
 
 def label(method: str, settings: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from pipelines.compare.spec import Spec as Compared
 from pipelines.evaluate_concepts.cells import ROWS, frame, load, samples
 from pipelines.evaluate_concepts.grid import METHODS, QUICK_SETTINGS, Grid, Wish, filled
 from pipelines.evaluate_concepts.run import run
-from pipelines.evaluate_concepts.spec import Part, Spec
+from pipelines.evaluate_concepts.spec import Part, Spec, fit_settings, told_of
 from pipelines.evaluate_concepts.subject import named, subject
 from pipelines.evaluate_concepts.summary import summarise
 from tests.llm.toys import toy_model
@@ -32,7 +32,7 @@ from unlearning.concept.base import Kind, ProbeKind
 from unlearning.concept.cells import Sample
 from unlearning.concept.evaluate import accuracy_of, probability_of
 from unlearning.concept.masked_lora import MaskedLora
-from unlearning.concept.settings import ADAPTER, ConceptSettings
+from unlearning.concept.settings import ADAPTER, ConceptSettings, Sparing
 
 DIRECT = accuracy_of(ProbeKind.DIRECT)
 
@@ -312,6 +312,18 @@ def test_a_loss_whose_fits_changed_is_measured_again_and_no_other(monkeypatch):
         keys += [Spec(Part.EXAMINED, "model", "title", "digest", way, {"steps": 1}).key for way in ways]
         keys += [_compared("npo-guided"), _compared("ssd")]
     assert [old != new for old, new in zip(before, after, strict=True)] == [True, True, *[False] * 3, True, False]
+
+
+def test_how_fits_of_many_items_spare_is_part_of_their_cells_and_no_setting(monkeypatch):
+    way, keys = "resisted_ascent-guided", []
+    for dropout in (0.1, 0.2):
+        monkeypatch.setattr("pipelines.evaluate_concepts.spec.OF_MANY", Sparing(dropout=dropout))
+        told = [told_of(ConceptSettings(), way, items) for items in (8, 9)] + [
+            told_of(ConceptSettings(), "npo-none", 9)
+        ]
+        assert all(fit_settings(one) == ConceptSettings() for one in told)
+        keys.append([Spec(Part.EXAMINED, "model", "genre", "digest", way, one).key for one in told])
+    assert [old != new for old, new in zip(*keys, strict=True)] == [False, True, False]
 
 
 def _compared(way: str) -> str:
