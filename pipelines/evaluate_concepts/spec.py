@@ -11,7 +11,7 @@ from unlearning.concept.settings import FEW, OF_MANY, ConceptSettings, LossName
 HARNESS = 1
 """Grows when cells are measured otherwise: older ones are not found any more."""
 
-FITTED_ANEW: Mapping[str, int] = {LossName.RESISTED_ASCENT.value: 5}
+FITTED_ANEW: Mapping[str, int] = {LossName.RESISTED_ASCENT.value: 6}
 """By loss, grows when its fits change while its settings do not."""
 
 SPARING = "sparing"
@@ -89,7 +89,7 @@ def told_of(settings: ConceptSettings, method: str, items: int) -> dict[str, Any
     """What a cell tells of a fit's settings: these, and how a fit of many items spares what stays, where it does.
 
     >>> told_of(ConceptSettings(), "resisted_ascent-guided", 24)["sparing"]["dropout"]
-    0.15
+    0.3
     >>> "sparing" in told_of(ConceptSettings(), "resisted_ascent-guided", 8)
     False
     """

@@ -137,26 +137,26 @@ def _train(
     *,
     progress: Progress,
 ) -> tuple[Check, dict[tuple[str, str], Tensor]]:
-    """The last state that was checked and hardly worse than the best before it: within what counts as enough.
+    """The last state that was checked and is hardly worse than the best before it: within what counts as enough. The
+    fit ends before its steps where all is forgotten and nothing lost.
 
-    Ends before its steps where all is forgotten and nothing lost, unless it is to withstand attackers, of which a check
-    sees nothing: the later of two states is then kept though it is worse by twice as much, and a state is the mean of
-    the last steps' weights, without most of what the attackers' draws shake them by, at the strength that is served.
+    Beside attackers it takes its steps and keeps the last, for a check sees nothing of what withstands them. A state is
+    then the mean of the last steps' weights, without most of what the attackers' draws shake them by, at the strength
+    that is served.
     """
     (confined, state), (watch, before) = trained, watched
     best, tensors, least = before, confined.tensors(), before.regret(before)
-    slack = settings.enough * (2 if settings.resists else 1)
     for step in _steps(confined, goal, settings):
         progress(step, settings.steps)
         state.take()
-        if step % settings.check_every and step != settings.steps:
+        if step != settings.steps and (settings.resists or step % settings.check_every):
             continue
         with state.standing():
             found, now = watch.check(model, step), confined.tensors()
         regret = found.regret(before)
-        if regret <= least + slack:
+        if settings.resists or regret <= least + settings.enough:
             best, tensors, least = found, now, min(least, regret)
-        if regret < settings.enough and not settings.resists:
+        if regret < settings.enough:
             break
     progress(settings.steps, settings.steps)
     return best, tensors

@@ -88,7 +88,7 @@ class Sparing:
 
 PLAIN = Sparing()
 OF_FEW = Sparing(weight=1.5, served=0.8)
-OF_MANY = Sparing(weight=0.625, dropout=0.15, served=0.7)
+OF_MANY = Sparing(weight=0.625, dropout=0.3, served=0.7)
 """Beside attackers, with up to `FEW` items and with more: docs/decisions/0020."""
 
 
@@ -128,9 +128,10 @@ class ConceptSettings:
     below: float = 0.5
     """Of a bounded ascent: the weight of the same excess where the adapter's upper layers are off."""
     check_every: int = 25
+    """Steps between checks on selecting probes; beside attackers only the last state is checked."""
     enough: float = 0.02
     """A fit ends where probability left, answers left and twice what else was lost come to less than this; of states
-    that differ by no more the later is kept."""
+    that differ by no more the later is kept. Beside attackers neither: it takes its steps and keeps the last."""
 
     @property
     def unknown(self) -> int:
@@ -146,7 +147,7 @@ class ConceptSettings:
         """How a fit of a concept of so many items spares what stays: beside attackers a long one learns it by heart.
 
         >>> ConceptSettings(loss=LossName.RESISTED_ASCENT).sparing_for(24).dropout, ConceptSettings().sparing_for(24)
-        (0.15, Sparing(weight=1.0, dropout=0.0, served=1.0))
+        (0.3, Sparing(weight=1.0, dropout=0.0, served=1.0))
         """
         if not self.resists:
             return PLAIN

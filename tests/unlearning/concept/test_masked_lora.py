@@ -148,6 +148,19 @@ def test_of_states_that_hardly_differ_the_later_is_kept_and_no_worse_one(monkeyp
     assert MaskedLora(settings).fit(toy_model(), toy_lesson(), seed=0).facts["steps"] == 2
 
 
+def test_beside_attackers_the_last_state_is_kept_however_it_is_judged_and_no_other_is_checked(monkeypatch):
+    checked = []
+
+    def check(_self, _model, step):
+        checked.append(step)
+        return Check(step, 0.9 if step else 0.1, 0, 1, 1, 1)
+
+    monkeypatch.setattr(masked_lora.Watch, "check", check)
+    settings = replace(SMALL, loss=LossName.RESISTED_ASCENT, neurons=6, rank=2, steps=3, check_every=1)
+    assert MaskedLora(settings).fit(toy_model(), toy_lesson(), seed=0).facts["steps"] == 8
+    assert checked == [0, 8]
+
+
 def test_what_strays_weighs_by_its_setting():
     model, made = toy_model(), toy_lesson()
     read = masked_lora.study(model, made, LossName.REFUSAL, seed=0)
