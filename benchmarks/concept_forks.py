@@ -1,6 +1,7 @@
 """Oracle forks: a model that knows the evaluated concepts, and one that never met each of them.
 
     python -m benchmarks.concept_forks --work DIR [--titles N] [--first STEPS] [--second STEPS] [--threads N]
+      [--concept NAME ...]
 
 lethe-tiny took hours to learn 1,682 titles, and an oracle must learn them without the concept from nothing. So forks
 learn a smaller catalogue: the evaluated concepts and the titles of ml-100k that most people met, N together. Under DIR:
@@ -13,6 +14,7 @@ learn a smaller catalogue: the evaluated concepts and the titles of ml-100k that
 - `base-2`, `base-3`: replicates of the base, likewise. Where the oracles differ from them no more than trainings do,
   a figure tells nothing of the concept
 
+With --concept only the oracles of these concepts are trained; what all forks share stays as it is, bit for bit.
 Training that has ended is not done again: run the command once more after it was stopped. Then compare with
 `lethe evaluate concepts --model DIR/base --oracle "Star Trek=DIR/without-star-trek"` in a root made of `catalogue`.
 """
@@ -47,11 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--first", type=int, default=FIRST)
     parser.add_argument("--second", type=int, default=SECOND)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--concept", choices=EVALUATED, action="append", help="can be repeated; all where not given")
     asked = parser.parse_args(arguments)
     folder = asked.work / "catalogue"
     if not (folder / "catalogue.item").is_file():
         cut(installed(), folder, asked.titles)
-    for out, options in stages(asked.work, asked.first, asked.second):
+    for out, options in stages(asked.work, asked.first, asked.second, asked.concept or EVALUATED):
         if finished(out):
             print(f"{out.name}: trained already", flush=True)
             continue
@@ -59,13 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         subprocess.run([*train, "--threads", str(asked.threads), *options], check=True)
 
 
-def stages(work: Path, first: int, second: int) -> Iterator[tuple[Path, list[str]]]:
+def stages(
+    work: Path, first: int, second: int, concepts: Sequence[str] = EVALUATED
+) -> Iterator[tuple[Path, list[str]]]:
     """Where each training writes, and its options, in an order in which they can be done."""
     yield work / "first", ["--seed", "0", "--steps", str(first), "--without", *EVALUATED]
     later = ["--steps", str(second), "--rates", "0.8", "--decay", "0.6", "--start", str(work / "first")]
     yield work / "base", ["--seed", "1", *later]
     for place in range(ORACLES):
-        for name in EVALUATED:
+        for name in concepts:
             yield work / oracle_of(name, place), ["--seed", str(1 + place), *later, "--without", name]
     for place in range(REPLICATES):
         yield work / replicate_of(place), ["--seed", str(2 + place), *later]
