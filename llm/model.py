@@ -23,6 +23,7 @@ from transformers.utils import logging as hf_logging
 
 from db.errors import LetheError
 from llm.prompt import HEAD, NEXT, TAIL
+from llm.tiny.record import unfinished
 
 EMBEDDED = "lethe-tiny"
 FAMILIES = ("qwen2", "qwen3")
@@ -118,7 +119,8 @@ def load(name_or_path: str, *, device: str = "auto", dtype: torch.dtype | None =
     """Read a Qwen checkpoint: `lethe-tiny`, a folder, or a name on the Hugging Face hub.
 
     By default bfloat16 on CUDA and float32 on the CPU. A folder is never searched for on the network; a hub name is
-    taken from the local cache first. Raises LetheError where anything is missing, foreign or damaged.
+    taken from the local cache first. Raises LetheError where anything is missing, foreign or damaged, and for a
+    checkpoint that `llm.tiny.train` is still to train: it would be another model a minute later.
     """
     folder = _folder(name_or_path)
     files = _check_folder(folder, name_or_path)
@@ -217,6 +219,8 @@ def _check_folder(folder: Path, name: str) -> list[Path]:
         raise LetheError(f"model {name!r} has pickled weights only, which can run code: convert it to safetensors")
     if not files:
         raise LetheError(f"model {name!r} has no *.safetensors: download its weights")
+    if unfinished(folder):
+        raise LetheError(f"model {name!r}: its training has not ended: run it to its end first")
     return files
 
 

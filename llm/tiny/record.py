@@ -65,12 +65,17 @@ class BuildRecord:
 
 
 def unfinished(folder: Path) -> bool:
-    """Whether a folder holds a checkpoint of a training that has not ended; of one without a record nothing is known.
+    """Whether a folder holds a checkpoint of a training that has not ended. One without a record, or with somebody
+    else's file of that name, says nothing of it.
 
     >>> unfinished(Path("/nowhere"))
     False
     """
-    return (folder / RECORD).is_file() and not BuildRecord.read(folder).finished
+    try:
+        known = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(known, dict) and known.get("finished") is False
 
 
 def versions() -> dict[str, str]:

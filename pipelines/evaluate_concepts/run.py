@@ -11,7 +11,6 @@ from typing import Any
 from db.errors import LetheError
 from db.records import Item, ItemId
 from llm.model import LanguageModel, load
-from llm.tiny.record import unfinished
 from pipelines.evaluate.keep import Keeper
 from pipelines.evaluate.run import machine
 from pipelines.evaluate.tasks import Bars, Done, Task, work
@@ -90,9 +89,6 @@ class Lab:
 
     def _forks(self, folders: Sequence[Path], role: str) -> tuple[LanguageModel, ...]:
         """The checkpoints in folders. Raises LetheError where one of them cannot stand beside the base in its role."""
-        for folder in folders:
-            if unfinished(folder):
-                raise LetheError(f"{role}: the training of {folder} has not ended: run it to its end first")
         forks = tuple(load(str(folder), device=str(self.model.device)) for folder in folders)
         known = {self.model.fingerprint: "the base itself"}
         for folder, fork in zip(folders, forks, strict=True):

@@ -175,6 +175,10 @@ def _lost_shard(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
+def _record(folder: Path, **about: object) -> None:
+    (folder / "record.json").write_text(json.dumps(about))
+
+
 BROKEN = {
     "no config": (lambda f: (f / "config.json").unlink(), "no config.json"),
     "config is no JSON": (lambda f: (f / "config.json").write_text("{"), "not readable JSON"),
@@ -195,8 +199,17 @@ BROKEN = {
     "no tokenizer": (lambda f: [p.unlink() for p in f.glob("tokenizer*")], "tokenizer"),
     "broken tokenizer": (lambda f: (f / "tokenizer.json").write_text("{}"), "tokenizer"),
     "no ChatML": (_no_chatml, "lacks"),
+    "in training": (lambda f: _record(f, finished=False), "has not ended"),
     "tokenizer of another model": (lambda f: _config(f, vocab_size=300), "tokenizer|cannot be read|lacks"),
 }
+
+
+@pytest.mark.parametrize("record", ['{"finished": true}', '{"by": "somebody else"}', "[1]", "{", "\xff"])
+def test_a_record_that_does_not_say_that_a_training_goes_on_says_nothing(record, good, tmp_path):
+    folder = tmp_path / "whole"
+    shutil.copytree(good, folder)
+    (folder / "record.json").write_bytes(record.encode("latin-1"))
+    assert load(str(folder), device="cpu").fingerprint == load(str(good), device="cpu").fingerprint
 
 
 @pytest.mark.parametrize("kind", BROKEN)
