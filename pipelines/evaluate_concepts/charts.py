@@ -8,10 +8,13 @@ from math import isfinite
 from pipelines.evaluate.pictures import COLOURS, ticks
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 840, 420, 60, 250, 50, 50
-"""In pixels: the picture and its margins; the legend stands in the right one."""
+"""In pixels: the picture and its margins; the legend stands in the right one, which grows with a long name."""
 
 DASHES = ("", "6 3", "2 3")
 """Of lines: where there are more series than colours, the next round of colours is dashed."""
+
+_NAMES, _LETTER = WIDTH - RIGHT + 40, 6.2
+"""Where the names of the legend begin, and how wide a letter of one is at most on average."""
 
 _LABEL, _TRIES = 11, 20
 """Height of a label, and how many heights above and below are tried for it."""
@@ -66,10 +69,11 @@ def svg(chart: Chart) -> str:
         _ends([end for p in points for end in _bar(p.y, p.dy)], share=chart.shares[1]),
     ]
     plane = _Plane(*ends)
+    width = max([WIDTH, *(round(_NAMES + _LETTER * len(series.name)) for series in chart.series)])
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {HEIGHT}" width="{width}" height="{HEIGHT}" '
         'font-family="sans-serif" font-size="12">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+        f'<rect width="{width}" height="{HEIGHT}" fill="white"/>',
         f'<text x="10" y="20" font-size="14">{escape(chart.title)}</text>',
         *_axes(chart, plane),
     ]
@@ -85,7 +89,7 @@ class _Plane:
     up: tuple[float, float]
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """Pixels from the left and from the top."""
+        """Pixels from the left and from the top; what lies beyond the axes, as a spread may, at their end."""
         right, down = (_part(x, self.across), _part(y, self.up))
         return LEFT + (WIDTH - LEFT - RIGHT) * right, HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * down
 
@@ -96,7 +100,7 @@ def _bar(value: float, half: float) -> tuple[float, float]:
 
 
 def _part(value: float, ends: tuple[float, float]) -> float:
-    return (value - ends[0]) / (ends[1] - ends[0])
+    return min(1.0, max(0.0, (value - ends[0]) / (ends[1] - ends[0])))
 
 
 def _ends(values: Sequence[float], *, share: bool) -> tuple[float, float]:
@@ -134,7 +138,7 @@ def _stroke(place: int) -> str:
 
 
 def _legend(series: Series, place: int) -> Iterable[str]:
-    x, y = WIDTH - RIGHT + 24, TOP + 18 * place
+    x, y = _NAMES - 16, TOP + 18 * place
     if series.joined:
         yield f'<line x1="{x - 12}" y1="{y}" x2="{x + 12}" y2="{y}" {_stroke(place)}/>'
     yield f'<circle cx="{x}" cy="{y}" r="4" fill="{COLOURS[place % len(COLOURS)]}"/>'

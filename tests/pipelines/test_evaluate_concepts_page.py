@@ -211,6 +211,22 @@ def test_more_series_than_colours_are_told_apart_by_dashes():
     assert len({(line.get("stroke"), line.get("stroke-dasharray")) for line in lines}) == 9
 
 
+def test_a_long_name_widens_the_picture_and_a_spread_beyond_a_share_ends_with_its_axis():
+    long = "resisted_ascent-guided/512, continued"
+    pictures = [
+        ElementTree.fromstring(svg(Chart("t", "steps", "y", [Series(name, [Point(0, 0.9, dy=0.5)])], (False, True))))
+        for name in ("short", long)
+    ]
+    wide = [float(picture.get("width")) for picture in pictures]
+    assert wide[0] == WIDTH
+    name = next(text for text in pictures[1].findall("{*}text") if text.text == long)
+    assert wide[1] >= float(name.get("x")) + 6 * len(long)
+    assert [pictures[1].get("viewBox").split()[2], pictures[1].find("{*}rect").get("width")] == [f"{wide[1]:.0f}"] * 2
+    (bar,) = [line for line in pictures[0].findall(".//{*}line") if line.get("stroke") != "#ddd"]
+    below = TOP + (HEIGHT - TOP - BOTTOM) * (1.02 - 0.4) / 1.04
+    assert sorted(float(bar.get(end)) for end in ("y1", "y2")) == pytest.approx([TOP, below], abs=0.1)
+
+
 def test_the_trade_off_has_a_point_for_every_method_in_its_family():
     one = {"name": "X", "rows": [measured("base", 1.0), measured("npo-random", 0.25, 0.1), measured("ssd", 0.5)]}
     chart = tradeoff(one)
