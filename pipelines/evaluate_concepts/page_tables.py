@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
+from statistics import fmean
 from typing import Any
 
 from pipelines.evaluate.page_tables import markdown
@@ -128,10 +129,10 @@ def _ended(found: Found | None) -> str:
 
 
 def _depth(one: Found) -> str:
-    """The score of each seed beside each oracle, and of the first one what each layer has lost of what it lacks."""
-    lines = [(row["label"], _scores(row["depth"]), _layers(row["depth"][0])) for row in one["rows"] if row["depth"]]
+    """The score of each seed beside each oracle, and what each layer has lost of what an oracle's lacks."""
+    lines = [(row["label"], _scores(row["depth"]), _layers(row["depth"])) for row in one["rows"] if row["depth"]]
     if lines:
-        return markdown(("method", "score by seed; by oracle", "by layer, of the first"), lines)
+        return markdown(("method", "score by seed; by oracle", "by layer, mean of what is not void"), lines)
     return "" if one["oracles"] else f"Depth is measured between forks only: {NO_ORACLE}."
 
 
@@ -142,8 +143,11 @@ def _scores(found: Iterable[Found]) -> str:
     return "; ".join(", ".join(scores) for scores in by_oracle.values())
 
 
-def _layers(found: Found) -> str:
-    return " ".join("-" if share is None else f"{share:.2f}" for share in found["by_layer"])
+def _layers(found: Iterable[Found]) -> str:
+    """The mean share of each layer over seeds and oracles, without those beside which nothing can be said."""
+    columns = zip(*(one["by_layer"] for one in found if not one["void"]), strict=True)
+    shares = ([share for share in column if share is not None] for column in columns)
+    return " ".join(f"{fmean(told):.2f}" if told else "-" for told in shares) or "void"
 
 
 def _guidance(pair: Found) -> list[str]:

@@ -165,6 +165,20 @@ def test_attacks_answers_depth_and_cost_have_their_tables(found):
     assert "prompt" in lines_of(text, "Depth")
 
 
+def test_layers_are_told_by_the_oracles_beside_which_something_can_be_said(found):
+    (one,) = found["concepts"]
+    void = {"beside": "a", "score": None, "void": True, "by_layer": [0.0, 0.0]}
+    told = [
+        {"beside": "b", "score": 0.5, "void": False, "by_layer": [0.25, None]},
+        {"beside": "b", "score": 0.7, "void": False, "by_layer": [0.75, None]},
+    ]
+    rows = [{**row, "depth": {"prompt": [void, *told], "oracle": [void]}.get(row["method"], [])} for row in one["rows"]]
+    text, _ = made(ABOUT, {**found, "concepts": [{**one, "rows": rows}]}, folder="here")
+    lines = lines_of(text, "Depth")
+    assert list(lines["prompt"].values())[-2:] == ["void; 0.500, 0.700", "0.50 -"]
+    assert list(lines["oracle"].values())[-2:] == ["void", "void"]
+
+
 def test_pictures_lie_beside_the_page_and_what_a_person_wrote_stays(found, tmp_path):
     path = tmp_path / "concepts.md"
     write(path, ABOUT, found)
