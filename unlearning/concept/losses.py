@@ -122,6 +122,19 @@ def excess(log_probs: Tensor, ceiling: Tensor, targets: Tensor) -> Tensor:
     return torch.relu(own - most).mean()
 
 
+def swayed(leanings: Tensor, base_leanings: Tensor) -> Tensor:
+    """How far judgements are from the base's, in logits of yes over no: mean absolute difference, both [judgements].
+
+    Candidates are ranked by hundredths of a logit, to which a KL of two tokens is blind.
+    """
+    return (leanings - base_leanings).abs().mean()
+
+
+def favoured(leanings: Tensor, ceiling: Tensor) -> Tensor:
+    """By how much judgements are more in favour than a ceiling says, 0 where they are not: mean, both [judgements]."""
+    return torch.relu(leanings - ceiling).mean()
+
+
 @dataclass(frozen=True, slots=True)
 class Objective:
     """A forget loss with the terms it reads: names of `Terms`' fields."""

@@ -10,8 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from llm.model import LanguageModel
+from llm.prompt import NO, YES
 from unlearning.concept.in_training import dropping, up_to
-from unlearning.concept.losses import OBJECTIVES, Reading, Terms, excess, kept_kl, log_softmax, strayed
+from unlearning.concept.losses import (
+    OBJECTIVES,
+    Reading,
+    Terms,
+    excess,
+    favoured,
+    kept_kl,
+    log_softmax,
+    strayed,
+    swayed,
+)
 from unlearning.concept.rows import Batch, Row, answer_states, hidden_states, logits_of, one_batch, row_sums
 from unlearning.concept.settings import BOUNDED, PLAIN, ConceptSettings, Sparing
 from unlearning.concept.study import KEPT, UNKNOWN, Part, Study
@@ -50,6 +61,13 @@ class Hand:
     unknown: slice
     """Facts, then judgements."""
     unknown_facts: slice
+    judged: slice
+    """Of what is kept, the judgements."""
+
+    @property
+    def unknown_judged(self) -> slice:
+        """Judgements of the concept's items."""
+        return slice(self.unknown_facts.stop, self.unknown.stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +133,8 @@ class Teacher:
         learn by heart how its parts cancel there, so that titles which never trained are left alone as well.
 
         A bounded ascent adds the excess of the concept's facts, in nats a token, with the whole adapter and with its
-        lower layers alone.
+        lower layers alone. Where judgements are weighed (`Sparing.leaning`) a step adds by how much the concept's
+        items are favoured, and how far judgements of others stray, in logits.
         """
         hand = self.hand(step)
         batch = one_batch(hand.rows, self._model.device)
@@ -126,7 +145,8 @@ class Teacher:
             states = answer_states(self._model, batch)
         said = Said(batch, states, log_softmax(logits_of(self._model, states)))
         forget = self._objective.loss(self._terms(hand, said, heard))
-        return forget + self._what_stays(hand, said) + self._what_is_unknown(hand, said) + self._below(hand, step)
+        held = self._what_stays(hand, said) + self._what_is_unknown(hand, said)
+        return forget + held + self._below(hand, step) + self._judged(hand, said)
 
     def _what_stays(self, hand: Hand, said: Said) -> Tensor:
         inside, base = self._beside(hand, said, hand.kept)
@@ -162,6 +182,27 @@ class Teacher:
         ceiling = self._spread_of(torch.cat([base[first + n] for n in batch.rows]))
         return self._settings.below * excess(spread, ceiling, batch.targets)
 
+    def _judged(self, hand: Hand, said: Said) -> Tensor | float:
+        """By how much more the concept's items are favoured than titles that do not exist, and how others stray."""
+        if not self._sparing.leaning:
+            return 0.0
+        terms = [
+            apart(*self._leanings(hand, said, part))
+            for apart, part in ((favoured, hand.unknown_judged), (swayed, hand.judged))
+            if part.start < part.stop
+        ]
+        return self._sparing.leaning * torch.stack(terms).sum() if terms else 0.0
+
+    def _leanings(self, hand: Hand, said: Said, part: slice) -> tuple[Tensor, Tensor]:
+        """logit(yes) - logit(no) of the judgements of a part, and what the base has there, float32 [judgements]."""
+        yes, no = self._model.token(YES), self._model.token(NO)
+        inside, base = self._beside(hand, said, part)
+        decided = said.batch.targets[inside] == yes  # a judgement's answer is yes and its end: the first decides
+        own = logits_of(self._model, said.states[inside][decided]).float()
+        with torch.no_grad():
+            before = logits_of(self._model, base[decided]).float()
+        return own[:, yes] - own[:, no], before[:, yes] - before[:, no]
+
     def hand(self, step: int) -> Hand:
         """The rows of a step; sides of the pairs that the loss does not read are left out."""
         pairs = self._pairs.hand(step)
@@ -171,15 +212,16 @@ class Teacher:
         taught = [self._study.taught[pair] for pair in pairs] if "taught" in needs else []
         units.sort(key=lambda unit: self._study.parts[unit] in UNKNOWN)
         kept = [row for unit in units for row in self._study.kept[unit]]
-        stays, facts = (
+        stays, judged, facts = (
             sum(len(self._study.kept[unit]) for unit in units if self._study.parts[unit] in parts)
-            for parts in (KEPT, {Part.UNKNOWN_FACT})
+            for parts in (KEPT, {Part.JUDGED}, {Part.UNKNOWN_FACT})
         )
         rows = (*own, *taught, *kept)
         first, second = len(own), len(own) + len(taught)
         third = second + stays
         parts = (slice(first), slice(first, second), slice(second, third), slice(third, len(rows)))
-        return Hand(tuple(pairs), tuple(units), rows, *parts, unknown_facts=slice(third, third + facts))
+        facts_at, judged_at = slice(third, third + facts), slice(third - judged, third)
+        return Hand(tuple(pairs), tuple(units), rows, *parts, unknown_facts=facts_at, judged=judged_at)
 
     def _terms(self, hand: Hand, said: Said, heard: Sequence[Tensor]) -> Terms:
         batch, spread = said.batch, said.spread

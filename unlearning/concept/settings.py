@@ -84,12 +84,15 @@ class Sparing:
     """Of what the adapter reads at what stays, the share that it misses in a step."""
     served: float = 1.0
     """Of its strength, what is kept of the adapter: what was lost elsewhere comes back first."""
+    leaning: float = 0.0
+    """The weight of how far judgements of other items stray, and of by how much more the concept's are judged in favour
+    than titles that do not exist, in logits of yes over no."""
 
 
 PLAIN = Sparing()
 OF_FEW = Sparing(weight=1.5, served=0.8)
-OF_MANY = Sparing(weight=0.625, dropout=0.3, served=0.7)
-"""Beside attackers, with up to `FEW` items and with more: docs/decisions/0020."""
+OF_MANY = Sparing(weight=0.625, dropout=0.3, served=0.7, leaning=8.0)
+"""Beside attackers, with up to `FEW` items and with more: docs/decisions/0020 and 0023."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,7 @@ class ConceptSettings:
         """How a fit of a concept of so many items spares what stays: beside attackers a long one learns it by heart.
 
         >>> ConceptSettings(loss=LossName.RESISTED_ASCENT).sparing_for(24).dropout, ConceptSettings().sparing_for(24)
-        (0.3, Sparing(weight=1.0, dropout=0.0, served=1.0))
+        (0.3, Sparing(weight=1.0, dropout=0.0, served=1.0, leaning=0.0))
         """
         if not self.resists:
             return PLAIN

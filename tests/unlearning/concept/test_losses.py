@@ -84,6 +84,15 @@ def test_excess_is_what_targets_are_likelier_than_the_ceiling_and_ends_below_it(
     assert (said.grad != 0).tolist() == [[True, False], [False, False], [False, False]]
 
 
+def test_judgements_stray_to_both_sides_and_favour_to_one():
+    leanings, base = torch.tensor([0.5, -1.0, 2.0], requires_grad=True), torch.tensor([0.25, 0.0, 2.0])
+    assert losses.swayed(leanings, base).item() == pytest.approx((0.25 + 1) / 3)
+    found = losses.favoured(leanings, base)
+    assert found.item() == pytest.approx(0.25 / 3)
+    found.backward()
+    assert (leanings.grad != 0).tolist() == [True, False, False]
+
+
 def test_every_loss_is_there_and_reads_no_more_than_it_says():
     every = {
         "own": OWN,

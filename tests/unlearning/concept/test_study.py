@@ -8,10 +8,11 @@ from tests.llm.toys import toy_model
 from tests.unlearning.concept.world import probes, toy_lesson
 from unlearning.concept.aliases import unknown_turns
 from unlearning.concept.base import ProbeKind, Use
+from unlearning.concept.judgement import leanings
 from unlearning.concept.losses import excess, kept_kl, log_softmax
 from unlearning.concept.objective import Deck, Teacher
 from unlearning.concept.rows import answer_states, logits_of, one_batch
-from unlearning.concept.settings import ConceptSettings, LossName
+from unlearning.concept.settings import ConceptSettings, LossName, Sparing
 from unlearning.concept.study import Part, base_log_probs, replacements, study
 
 
@@ -101,6 +102,31 @@ def test_true_answers_pull_as_far_as_they_are_likelier_than_under_a_title_that_d
     assert wanted > 0
     # no adapter acts, so that its lower layers leave the same excess as the whole
     assert twice - without == pytest.approx((2 + 0.5) * wanted, rel=1e-3)
+
+
+def test_judgements_pull_where_an_item_is_favoured_more_than_a_title_that_does_not_exist_and_where_others_stray():
+    model, taught = toy_model(), toy_lesson()
+    read = study(model, taught, LossName.BOUNDED_ASCENT, seed=0)
+    settings = ConceptSettings(forget_rows=2, retain_rows=4, unknown_rows=3)
+    teachers = [Teacher(model, read, settings, seed=0, sparing=Sparing(leaning=weight)) for weight in (3.0, 0.0)]
+    ((asked, other),) = taught.disguised
+    hand = teachers[0].hand(0)
+    assert list(hand.rows[hand.unknown_judged]) == list(read.kept[read.units_of(Part.UNKNOWN_JUDGED)[0]])
+    judged = next(unit for unit in hand.units if read.parts[unit] is Part.JUDGED)
+    assert list(hand.rows[hand.judged]) == list(read.kept[judged])
+    person = taught.judged[read.units_of(Part.JUDGED).index(judged)]
+    questions = [[one.prefix + suffix for suffix in one.suffixes] for one in (asked, other, person)]
+    unknown, before = leanings(model, questions[1]), leanings(model, questions[2])
+    for changed in (False, True):
+        if changed:
+            with torch.no_grad():
+                model.model.get_decoder().layers[0].mlp.down_proj.weight.mul_(-2)
+        favoured = (leanings(model, questions[0]) - unknown).clip(min=0).mean()
+        strayed = abs(leanings(model, questions[2]) - before).mean()
+        assert favoured > 0
+        assert bool(strayed > 0) is changed
+        pulled, without = (teacher.loss(0).item() for teacher in teachers)
+        assert pulled - without == pytest.approx(3 * (favoured + strayed), rel=1e-2)
 
 
 def test_each_loss_teaches_its_own_replacement():
