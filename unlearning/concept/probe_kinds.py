@@ -73,13 +73,18 @@ def _placed(concept: Concept, item: Item, shelf: Sequence[Item]) -> tuple[list[I
     return before, after[0]
 
 
-def begun_probes(item: Item, control: Item, wordings: Mapping[str, Sequence[str]]) -> Iterator[Probe]:
+def begun_probes(
+    item: Item, control: Item, wordings: Mapping[str, Sequence[str]], alike: Sequence[Item] = ()
+) -> Iterator[Probe]:
     """Answers that have been begun as the base begins them: what follows must not be known.
 
     `wordings` are the questions by name of the fact. Begun are a description up to the year or the genres, a year by
-    its century, and genres by the first of them.
+    its century, and genres by the first of them; none that goes on so for an item `alike` too, of the same title.
     """
+    taken = {(fact, *parts) for one in alike for fact, parts in _beginnings(one).items()}
     for fact, (begun, rest) in _beginnings(item).items():
+        if (fact, begun, rest) in taken:
+            continue
         other = _beginnings(control).get(fact)
         for form in wordings[fact]:
             yield Probe(

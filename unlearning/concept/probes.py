@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from db.errors import LetheError
 from db.records import Item, ItemId
 from llm.prompt import UNKNOWN_TITLE
 from llm.tiny import questions
 from llm.tiny.questions import Forms
 from unlearning.concept.aliases import with_aliases
 from unlearning.concept.base import Concept, Probe, ProbeKind, ProbeSet, Use
-from unlearning.concept.controls import matched_controls, neighbours, outside
+from unlearning.concept.controls import matched_controls, namesakes, neighbours, outside
 from unlearning.concept.nearest import Vectors, nearest
 from unlearning.concept.probe_kinds import begun_probes, choice_probes, fluency_probes, list_probes
 from unlearning.concept.wordings import INDIRECT, PARAPHRASES
@@ -90,11 +91,18 @@ def build_probes(
 
     The same arguments give the same probes. Items that must stay are divided by use too but for the nearest, which
     train and measure in different wordings. Nearest is by `vectors` where given, otherwise by words of titles.
+
+    What is true of an item outside the concept that shares its title too is not asked: who answers may know that one
+    alone. Raises LetheError where nothing is left to ask.
     """
     controls = matched_controls(concept, catalogue, popularity)
-    shared = _answers(catalogue)
-    made = [probe for item in concept.items for probe in _about(item, controls[item.id], shared)]
-    made += [probe for item in concept.items for probe in _reversed(item, controls[item.id])]
+    shared, alike = _answers(catalogue), namesakes(concept, catalogue)
+    telling = _telling(concept, alike)
+    made = [probe for item in concept.items for probe in _about(item, controls[item.id], telling)]
+    made += [probe for item in concept.items for probe in _reversed(item, controls[item.id], alike.get(item.title, ()))]
+    if alike and not made:
+        named = ", ".join(str(item.id) for found in alike.values() for item in found)
+        raise LetheError(f"concept {concept.name!r}: all that is known of it is true of {named} too: name both")
     made += _otherwise(concept, catalogue, controls, sizes, seed)
     rng = np.random.default_rng([seed, 3])
     near, beside, rest = _by_nearness(concept, catalogue, sizes, vectors)
@@ -134,11 +142,12 @@ def _otherwise(
     lists = divide(questions.BY_GENRE)
     lists[Use.HELD_OUT] += questions.BY_GENRE.held_out
     asked = {fact.name: divide(fact.forms)[Use.HELD_OUT][:2] for fact in FACTS}
+    alike = namesakes(concept, catalogue)
     pairs = [(item, controls[item.id]) for item in concept.items]
     order = np.random.default_rng([seed, 4]).permutation(len(pairs))[: sizes.chosen]
     return [
         *list_probes(concept, catalogue, lists),
-        *(probe for item, control in pairs for probe in begun_probes(item, control, asked)),
+        *(probe for item, control in pairs for probe in begun_probes(item, control, asked, alike.get(item.title, ()))),
         *choice_probes(concept, catalogue, [pairs[place] for place in order], people=sizes.people, seed=seed),
     ]
 
@@ -154,13 +163,22 @@ def _answers(catalogue: Iterable[Item]) -> dict[tuple[str, str], tuple[str, ...]
     return {key: tuple(value) for key, value in found.items()}
 
 
-def _about(item: Item, control: Item, shared: Mapping[tuple[str, str], tuple[str, ...]]) -> Iterator[Probe]:
+def _telling(concept: Concept, alike: Mapping[str, Sequence[Item]]) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Answers that tell of the concept by (fact, title): true of its items, and of no item `alike` in its title."""
+    others = _answers(item for found in alike.values() for item in found)
+    return {
+        key: tuple(answer for answer in answers if answer not in others.get(key, ()))
+        for key, answers in _answers(concept.items).items()
+    }
+
+
+def _about(item: Item, control: Item, telling: Mapping[tuple[str, str], tuple[str, ...]]) -> Iterator[Probe]:
     """Every wording of every fact of a concept item."""
     for fact in FACTS:
         answer = fact.answer(item)
-        if not answer:
+        if answer not in telling.get((fact.name, item.title), ()):
             continue
-        accepted = (answer, *(other for other in shared[fact.name, item.title] if other != answer))
+        accepted = (answer, *(other for other in telling[fact.name, item.title] if other != answer))
         named = [(ProbeKind.DIRECT, use, form) for use, forms in divide(fact.forms).items() for form in forms]
         named += [(ProbeKind.PARAPHRASE, Use.HELD_OUT, form) for form in _paraphrases(fact)]
         named += [(ProbeKind.INDIRECT, use, form) for use, form in _indirect(fact)]
@@ -189,9 +207,11 @@ def _indirect(fact: Fact) -> list[tuple[Use, str]]:
     return [*divided, *((Use.HELD_OUT, form) for form in forms.held_out)]
 
 
-def _reversed(item: Item, control: Item) -> Iterator[Probe]:
-    """The title by its facts; the control's title is what may be said instead."""
+def _reversed(item: Item, control: Item, alike: Sequence[Item]) -> Iterator[Probe]:
+    """The title by its facts, unless another item of it has them too; the control's title may be said instead."""
     if item.year is None or not item.genres:
+        return
+    if any((other.year, other.genres) == (item.year, item.genres) for other in alike):
         return
     for use, forms in divide(questions.BY_FACTS).items():
         for form in forms:

@@ -94,15 +94,46 @@ def test_the_same_arguments_give_the_same_probes_and_another_seed_others():
     assert {p.item for p in again.of(use=Use.TRAIN)} != {p.item for p in other.of(use=Use.TRAIN)}
 
 
-def test_a_title_that_two_items_share_is_answered_by_either_and_is_no_control():
-    twin = replace(catalogue()[5], id="twin", title=catalogue()[28].title)
-    items = (*catalogue(), twin)
-    asked = [
-        p for p in build_probes(concept(), items, seed=0).of(ProbeKind.DIRECT) if p.item == "28" and "year" in p.form
-    ]
-    assert asked
-    assert all(p.answers == ("1958", "1935") for p in asked)
-    assert twin not in outside(concept(), items)
+def _twin(**facts):
+    """Another item with the title of the concept's first, 1958, Action and Drama; what is not given is of no other."""
+    return replace(catalogue()[28], id="twin", **{"year": 1935, "genres": ("Sci-Fi",), **facts})
+
+
+def _asked_of_28(items, of=None):
+    return [p for p in build_probes(of or concept(), items, seed=0) if p.item == "28" and not p.kept]
+
+
+def test_a_title_that_two_items_of_a_concept_share_is_answered_by_either():
+    both = replace(concept(), items=(*concept().items, _twin()))
+    asked = _asked_of_28((*catalogue(), _twin()), both)
+    assert {p.answers for p in asked if p.kind is ProbeKind.DIRECT and "year" in p.form} == {("1958", "1935")}
+
+
+def test_of_an_item_outside_of_the_same_title_no_answer_counts_and_it_is_no_control():
+    items = (*catalogue(), _twin())
+    asked = [p for p in _asked_of_28(items) if p.kind is ProbeKind.DIRECT]
+    assert {p.answers for p in asked} == {p.answers for p in _asked_of_28(catalogue()) if p.kind is ProbeKind.DIRECT}
+    assert not {"1935", "Sci-Fi"} & {answer for p in asked for answer in p.answers}
+    assert _twin() not in outside(concept(), items)
+
+
+def test_what_is_true_of_an_item_outside_of_the_same_title_is_not_asked():
+    genres = catalogue()[28].genres
+    alone, with_twin = (_asked_of_28(items) for items in (catalogue(), (*catalogue(), _twin(genres=genres))))
+    told = ", ".join(genres)
+    assert any(told in p.answers for p in alone)
+    assert not any(told in p.answers for p in with_twin)
+    assert any("1958" in p.answers for p in with_twin)
+    begun = {p.form.split()[-2] for p in with_twin if p.kind is ProbeKind.FORCED_PREFIX}
+    assert begun == {"year", "description"}
+    assert {p.form.split()[-2] for p in alone if p.kind is ProbeKind.FORCED_PREFIX} == {"year", "genres", "description"}
+
+
+def test_a_concept_that_nothing_tells_from_an_item_outside_is_refused_with_its_name():
+    one = replace(concept(), items=concept().items[:1])
+    same = replace(catalogue()[28], id="twin")
+    with pytest.raises(LetheError, match="true of twin too"):
+        build_probes(one, (*catalogue(), same), seed=0)
 
 
 def test_controls_match_in_popularity_first_and_differ_from_one_another():
