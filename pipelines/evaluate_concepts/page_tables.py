@@ -12,7 +12,7 @@ from pipelines.evaluate_concepts.goals import NO_ORACLE
 from pipelines.evaluate_concepts.spec import BASE, FORKS
 from unlearning.concept.base import ProbeKind
 from unlearning.concept.cells import CANNOT_TELL
-from unlearning.concept.evaluate import FORGET, KEEP, MEMORY, accuracy_of
+from unlearning.concept.evaluate import FORGET, KEEP, MEMORY, NAMESAKES, accuracy_of
 
 Found = Mapping[str, Any]
 
@@ -31,7 +31,7 @@ def of(one: Found) -> list[str]:
         _table(_ELSE, rows, one, _forgotten),
         *_unmet(one),
         "**What must stay**: value (change from the base)",
-        _table(KEEP, rows, one, _kept),
+        _table((*KEEP, NAMESAKES), rows, one, _kept),
         "**Gates and cost**",
         markdown(_COST, [_cost(row) for row in rows if row["method"] not in FORKS]),
     ]

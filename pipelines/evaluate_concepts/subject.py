@@ -109,4 +109,5 @@ def subject(
 
 
 def _plain(probe: Probe) -> list[object]:
-    return [probe.question, probe.answers, probe.kind.value, probe.use.value, probe.begun, probe.contrast]
+    told: list[object] = [probe.question, probe.answers, probe.kind.value, probe.use.value, probe.begun, probe.contrast]
+    return [*told, probe.namesake] if probe.namesake else told

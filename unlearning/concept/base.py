@@ -74,9 +74,12 @@ class ProbeKind(StrEnum):
     """Anything else that the model must go on answering as before."""
     FLUENCY = "fluency"
     """Running text; `answers[0]` is scored for its perplexity."""
+    NAMESAKE = "namesake"
+    """A fact of an item outside the concept that has the title of one of its own. Where the base says the concept's in
+    its place, it is to come rather than to stay."""
 
 
-KEPT = frozenset({ProbeKind.NEIGHBOUR, ProbeKind.RETAIN, ProbeKind.FLUENCY})
+KEPT = frozenset({ProbeKind.NEIGHBOUR, ProbeKind.RETAIN, ProbeKind.FLUENCY, ProbeKind.NAMESAKE})
 """Kinds whose answers must stay; all others must go."""
 
 
@@ -112,6 +115,8 @@ class Probe:
     """Plausible wrong answers, for the losses that teach one."""
     alias: str = ""
     """A title that does not exist, to ask the same under."""
+    namesake: str = ""
+    """The answer for an item outside the concept that has the title: what who never met the concept says."""
 
     def __post_init__(self) -> None:
         if not self.answers or not all(self.answers):

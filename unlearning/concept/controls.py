@@ -16,16 +16,6 @@ def outside(concept: Concept, catalogue: Sequence[Item]) -> tuple[Item, ...]:
     return tuple(item for item in catalogue if item.id not in concept.ids and item.title not in titles)
 
 
-def namesakes(concept: Concept, catalogue: Sequence[Item]) -> dict[str, tuple[Item, ...]]:
-    """Items outside a concept that have the title of one of its own, by title: what is true of them is to stay."""
-    titles = {item.title for item in concept.items}
-    found: dict[str, tuple[Item, ...]] = {}
-    for item in catalogue:
-        if item.id not in concept.ids and item.title in titles:
-            found[item.title] = (*found.get(item.title, ()), item)
-    return found
-
-
 def matched_controls(
     concept: Concept, catalogue: Sequence[Item], popularity: Mapping[ItemId, float] | None = None
 ) -> dict[ItemId, Item]:

@@ -68,6 +68,9 @@ KEEP = (
     *(RANKING, TEXT, SAID, SAID_ELSEWHERE),
 )
 """Measures of all else: the base's must stay."""
+NAMESAKES = accuracy_of(ProbeKind.NAMESAKE)
+"""What items outside that share a title with the concept are known for: where the base names the concept's facts, and
+an oracle these, a forgetting should be as the oracle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ def questionnaire(
     listings = draw_listings(concept, catalogue, controls, people=people, seed=seed)
     choices = chosen[ProbeKind.FORCED_CANDIDATE]
     unmet = under_aliases(choices, concept, catalogue, draws=UNMET, seed=seed)
-    return Questionnaire(chosen, listings, open_lists(concept), tuple(unmet))
+    return Questionnaire(chosen, listings, open_lists(concept, catalogue), tuple(unmet))
 
 
 @dataclass(frozen=True, slots=True)

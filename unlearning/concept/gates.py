@@ -49,8 +49,8 @@ ASKED = tuple(kind for kind in MEMORY if kind is not ProbeKind.FORCED_PREFIX)
 
 
 def gated(asked: Questionnaire) -> Questionnaire:
-    """What the gates read of a questionnaire: forced choices and lists need not be asked for the same verdict."""
-    unread = (ProbeKind.FORCED_PREFIX, ProbeKind.FORCED_CANDIDATE)
+    """What the gates read of a questionnaire: what else is asked need not be for the same verdict."""
+    unread = (ProbeKind.FORCED_PREFIX, ProbeKind.FORCED_CANDIDATE, ProbeKind.NAMESAKE)
     return Questionnaire({kind: probes for kind, probes in asked.probes.items() if kind not in unread})
 
 

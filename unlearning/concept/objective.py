@@ -63,6 +63,8 @@ class Hand:
     unknown_facts: slice
     judged: slice
     """Of what is kept, the judgements."""
+    refused: slice
+    """Of what is unknown, all but facts that a namesake answers."""
 
     @property
     def unknown_judged(self) -> slice:
@@ -155,15 +157,15 @@ class Teacher:
         return self._settings.retain * kl + weight * strayed(said.states[inside], base)
 
     def _what_is_unknown(self, hand: Hand, said: Said) -> Tensor | float:
-        if hand.unknown.start == hand.unknown.stop:
-            return 0.0
-        inside, base = self._beside(hand, said, hand.unknown)
-        kl = kept_kl(said.spread[inside], self._spread_of(base))
-        if not self._bounded(hand):
-            return kl
-        inside, base = self._beside(hand, said, hand.unknown_facts)
-        more = excess(said.spread[inside], self._spread_of(base), said.batch.targets[inside])
-        return kl + self._settings.excess * more
+        terms = []
+        if hand.refused.start < hand.refused.stop:
+            inside, base = self._beside(hand, said, hand.refused)
+            terms.append(kept_kl(said.spread[inside], self._spread_of(base)))
+        if self._bounded(hand):
+            inside, base = self._beside(hand, said, hand.unknown_facts)
+            more = excess(said.spread[inside], self._spread_of(base), said.batch.targets[inside])
+            terms.append(self._settings.excess * more)
+        return torch.stack(terms).sum() if terms else 0.0
 
     def _bounded(self, hand: Hand) -> bool:
         """Whether the loss is a bounded ascent, and the hand holds facts for it."""
@@ -210,7 +212,8 @@ class Teacher:
         needs = self._objective.needs
         own = [self._study.own[pair] for pair in pairs] if needs & {"own", "states"} else []
         taught = [self._study.taught[pair] for pair in pairs] if "taught" in needs else []
-        units.sort(key=lambda unit: self._study.parts[unit] in UNKNOWN)
+        units.sort(key=lambda unit: (self._study.parts[unit] in UNKNOWN, unit not in self._study.known))
+        answered = sum(unit in self._study.known for unit in units)
         kept = [row for unit in units for row in self._study.kept[unit]]
         stays, judged, facts = (
             sum(len(self._study.kept[unit]) for unit in units if self._study.parts[unit] in parts)
@@ -219,9 +222,18 @@ class Teacher:
         rows = (*own, *taught, *kept)
         first, second = len(own), len(own) + len(taught)
         third = second + stays
-        parts = (slice(first), slice(first, second), slice(second, third), slice(third, len(rows)))
-        facts_at, judged_at = slice(third, third + facts), slice(third - judged, third)
-        return Hand(tuple(pairs), tuple(units), rows, *parts, unknown_facts=facts_at, judged=judged_at)
+        return Hand(
+            pairs=tuple(pairs),
+            units=tuple(units),
+            rows=rows,
+            own=slice(first),
+            taught=slice(first, second),
+            kept=slice(second, third),
+            unknown=slice(third, len(rows)),
+            unknown_facts=slice(third, third + facts),
+            judged=slice(third - judged, third),
+            refused=slice(third + answered, len(rows)),
+        )
 
     def _terms(self, hand: Hand, said: Said, heard: Sequence[Tensor]) -> Terms:
         batch, spread = said.batch, said.spread

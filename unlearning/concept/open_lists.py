@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from db.records import Item
 from llm.model import LanguageModel
 from llm.tiny import questions
 from unlearning.concept.base import Concept, Use
+from unlearning.concept.facts import told
 from unlearning.concept.probes import divide
 from unlearning.concept.spoken import speak
 
@@ -18,14 +20,14 @@ MOST = 8
 
 @dataclass(frozen=True, slots=True)
 class OpenList:
-    """A question for titles of a genre, and the concept's titles in lower case."""
+    """A question for titles of a genre, and the concept's titles in lower case, without those of namesakes in it."""
 
     question: str
     genre: str
     titles: frozenset[str]
 
 
-def open_lists(concept: Concept) -> tuple[OpenList, ...]:
+def open_lists(concept: Concept, catalogue: Sequence[Item]) -> tuple[OpenList, ...]:
     """The genres of the concept's items in every wording that measures."""
     forms = (*divide(questions.BY_GENRE)[Use.HELD_OUT], *questions.BY_GENRE.held_out)
     counts: dict[str, int] = {}
@@ -33,8 +35,13 @@ def open_lists(concept: Concept) -> tuple[OpenList, ...]:
         for genre in item.genres:
             counts[genre] = counts.get(genre, 0) + 1
     genres = sorted(counts, key=lambda genre: (-counts[genre], genre))[:MOST]
-    titles = frozenset(item.title.casefold() for item in concept.items)
-    return tuple(OpenList(form.format(g=genre), genre, titles) for genre in genres for form in forms)
+    titles = told(concept, catalogue)
+
+    def _own(genre: str) -> frozenset[str]:
+        free = (item for item in concept.items if not any(genre in other.genres for other in titles.alike(item)))
+        return frozenset(item.title.casefold() for item in free)
+
+    return tuple(OpenList(form.format(g=genre), genre, _own(genre)) for genre in genres for form in forms)
 
 
 def mentions(model: LanguageModel, lists: Sequence[OpenList]) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from llm.tiny.taste import Tastes
 from retrieval.context import Context
 from unlearning.concept.base import Concept, Probe, ProbeKind, Use
 from unlearning.concept.controls import outside
+from unlearning.concept.facts import told
 from unlearning.concept.wordings import TITLE_ONLY
 
 GENRES, TITLE = "genres", "title"
@@ -32,16 +33,19 @@ def list_probes(concept: Concept, catalogue: Sequence[Item], wordings: Mapping[U
     """A list of a genre's titles, in catalogue order, has come as far as a concept item: is it named next?
 
     What stands before it is outside the concept; what may be said instead is the next title outside it. An item has
-    none where no shelf of its allows that. Every training wording asks for a shelf, as there are few of them beside
-    many facts; of the other uses the item gets one wording a shelf, in turn.
+    none where no shelf of its allows that, nor on a shelf on which a namesake outside the concept stands too. Every
+    training wording asks for a shelf, as there are few of them beside many facts; of the other uses the item gets one
+    wording a shelf, in turn.
     """
     shelves: dict[str, list[Item]] = defaultdict(list)
     for item in catalogue:
         for genre in item.genres:
             shelves[genre].append(item)
-    made = []
+    made, titles = [], told(concept, catalogue)
     for number, item in enumerate(concept.items):
-        placed = [(genre, _placed(concept, item, shelves[genre])) for genre in item.genres]
+        taken = {genre for other in titles.alike(item) for genre in other.genres}
+        own = [genre for genre in item.genres if genre not in taken]
+        placed = [(genre, _placed(concept, item, shelves[genre])) for genre in own]
         usable = [(genre, place) for genre, place in placed if place is not None][:_SHELVES]
         for use, forms in wordings.items():
             for turn, (genre, (before, instead)) in enumerate(usable):

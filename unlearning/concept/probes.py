@@ -1,6 +1,6 @@
 """Probes made of item metadata. Wordings are divided once: training, selecting and measuring never share one."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,8 @@ from llm.tiny import questions
 from llm.tiny.questions import Forms
 from unlearning.concept.aliases import with_aliases
 from unlearning.concept.base import Concept, Probe, ProbeKind, ProbeSet, Use
-from unlearning.concept.controls import matched_controls, namesakes, neighbours, outside
+from unlearning.concept.controls import matched_controls, neighbours, outside
+from unlearning.concept.facts import FACTS, Answers, Fact, Told, answers_of, told
 from unlearning.concept.nearest import Vectors, nearest
 from unlearning.concept.probe_kinds import begun_probes, choice_probes, fluency_probes, list_probes
 from unlearning.concept.wordings import INDIRECT, PARAPHRASES
@@ -60,24 +61,6 @@ def divide(forms: Forms) -> dict[Use, tuple[str, ...]]:
     return {use: tuple(wordings) for use, wordings in parts.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One kind of question about a title, and its answer for an item ("" where it has none)."""
-
-    forms: Forms
-    name: str
-
-    def answer(self, item: Item) -> str:
-        """The true answer, as the base gives it."""
-        if self.name == "year":
-            return str(item.year) if item.year is not None else ""
-        known = bool(item.genres) if self.name == "genres" else bool(item.genres or item.year is not None)
-        return (questions.genres_of if self.name == "genres" else questions.description_of)(item) if known else ""
-
-
-FACTS = (Fact(questions.YEAR, "year"), Fact(questions.GENRES, "genres"), Fact(questions.DESCRIPTION, "description"))
-
-
 def build_probes(
     concept: Concept,
     catalogue: Sequence[Item],
@@ -92,17 +75,17 @@ def build_probes(
     The same arguments give the same probes. Items that must stay are divided by use too but for the nearest, which
     train and measure in different wordings. Nearest is by `vectors` where given, otherwise by words of titles.
 
-    What is true of an item outside the concept that shares its title too is not asked: who answers may know that one
-    alone. Raises LetheError where nothing is left to ask.
+    What is true of a namesake too, an item outside the concept with the title of one of its own, must not go: who
+    answers may know that one alone. Raises LetheError where nothing is left to forget.
     """
     controls = matched_controls(concept, catalogue, popularity)
-    shared, alike = _answers(catalogue), namesakes(concept, catalogue)
-    telling = _telling(concept, alike)
-    made = [probe for item in concept.items for probe in _about(item, controls[item.id], telling)]
-    made += [probe for item in concept.items for probe in _reversed(item, controls[item.id], alike.get(item.title, ()))]
-    if alike and not made:
-        named = ", ".join(str(item.id) for found in alike.values() for item in found)
+    shared, titles = answers_of(catalogue), told(concept, catalogue)
+    made = [probe for item in concept.items for probe in _about(item, controls[item.id], titles)]
+    made += [probe for item in concept.items for probe in _reversed(item, controls[item.id], titles.alike(item))]
+    if titles.namesakes and not made:
+        named = ", ".join(str(item.id) for found in titles.namesakes.values() for item in found)
         raise LetheError(f"concept {concept.name!r}: all that is known of it is true of {named} too: name both")
+    made += _of_namesakes(titles)
     made += _otherwise(concept, catalogue, controls, sizes, seed)
     rng = np.random.default_rng([seed, 3])
     near, beside, rest = _by_nearness(concept, catalogue, sizes, vectors)
@@ -142,43 +125,22 @@ def _otherwise(
     lists = divide(questions.BY_GENRE)
     lists[Use.HELD_OUT] += questions.BY_GENRE.held_out
     asked = {fact.name: divide(fact.forms)[Use.HELD_OUT][:2] for fact in FACTS}
-    alike = namesakes(concept, catalogue)
+    titles = told(concept, catalogue)
     pairs = [(item, controls[item.id]) for item in concept.items]
     order = np.random.default_rng([seed, 4]).permutation(len(pairs))[: sizes.chosen]
     return [
         *list_probes(concept, catalogue, lists),
-        *(probe for item, control in pairs for probe in begun_probes(item, control, asked, alike.get(item.title, ()))),
+        *(probe for item, control in pairs for probe in begun_probes(item, control, asked, titles.alike(item))),
         *choice_probes(concept, catalogue, [pairs[place] for place in order], people=sizes.people, seed=seed),
     ]
 
 
-def _answers(catalogue: Iterable[Item]) -> dict[tuple[str, str], tuple[str, ...]]:
-    """What counts as right by (fact, title): items of one title share their answers."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for item in catalogue:
-        for fact in FACTS:
-            answer = fact.answer(item)
-            if answer and answer not in found.setdefault((fact.name, item.title), []):
-                found[fact.name, item.title].append(answer)
-    return {key: tuple(value) for key, value in found.items()}
-
-
-def _telling(concept: Concept, alike: Mapping[str, Sequence[Item]]) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Answers that tell of the concept by (fact, title): true of its items, and of no item `alike` in its title."""
-    others = _answers(item for found in alike.values() for item in found)
-    return {
-        key: tuple(answer for answer in answers if answer not in others.get(key, ()))
-        for key, answers in _answers(concept.items).items()
-    }
-
-
-def _about(item: Item, control: Item, telling: Mapping[tuple[str, str], tuple[str, ...]]) -> Iterator[Probe]:
-    """Every wording of every fact of a concept item."""
+def _about(item: Item, control: Item, titles: Told) -> Iterator[Probe]:
+    """Every wording of every fact of a concept item that is not true of a namesake too."""
     for fact in FACTS:
-        answer = fact.answer(item)
-        if answer not in telling.get((fact.name, item.title), ()):
+        accepted = titles.accepted(fact, item)
+        if not accepted:
             continue
-        accepted = (answer, *(other for other in telling[fact.name, item.title] if other != answer))
         named = [(ProbeKind.DIRECT, use, form) for use, forms in divide(fact.forms).items() for form in forms]
         named += [(ProbeKind.PARAPHRASE, Use.HELD_OUT, form) for form in _paraphrases(fact)]
         named += [(ProbeKind.INDIRECT, use, form) for use, form in _indirect(fact)]
@@ -193,7 +155,21 @@ def _about(item: Item, control: Item, telling: Mapping[tuple[str, str], tuple[st
                 contrast=questions.about(form, control.title) if fact.answer(control) else "",
                 contrast_answer=fact.answer(control),
                 alternates=(fact.answer(control),) if fact.answer(control) not in ("", *accepted) else (),
+                namesake=next(iter(titles.of_namesakes(fact, item.title)), ""),
             )
+
+
+def _of_namesakes(titles: Told) -> Iterator[Probe]:
+    """Facts of namesakes, in wordings that measure.
+
+    Where a concept item has the same answer the base gives it, and it is kept in training wordings. Other answers the
+    base may keep back for the concept's: they are taught in the place of these (`Probe.namesake`).
+    """
+    for fact, item, answers, alike in titles.asked_of_namesakes():
+        for use in (Use.TRAIN, Use.HELD_OUT) if alike else (Use.HELD_OUT,):
+            for form in divide(fact.forms)[use]:
+                question = questions.about(form, item.title)
+                yield Probe(question, answers, ProbeKind.NAMESAKE, use, item=item.id, form=form)
 
 
 def _paraphrases(fact: Fact) -> tuple[str, ...]:
@@ -229,7 +205,7 @@ def _reversed(item: Item, control: Item, alike: Sequence[Item]) -> Iterator[Prob
 def _keeping(
     items: Sequence[Item],
     kind: ProbeKind,
-    shared: Mapping[tuple[str, str], tuple[str, ...]],
+    shared: Answers,
     rng: np.random.Generator,
     *,
     forms: int,
@@ -251,7 +227,10 @@ def _keeping(
 
 
 def taught_instead(probe: Probe) -> str:
-    """What a model that never met the concept says: the refusal, or another title where a title is asked for."""
+    """What a model that never met the concept says: what it knows of another item of the title, the refusal where
+    there is none, or another title where a title is asked for."""
+    if probe.namesake:
+        return probe.namesake
     if probe.kind in (ProbeKind.REVERSED, ProbeKind.LIST, ProbeKind.FORCED_PREFIX) and probe.alternates:
         return probe.alternates[0]
     return UNKNOWN_TITLE

@@ -33,6 +33,10 @@ class Row:
         """Tokens that are not shared."""
         return len(self.asked) + len(self.answer)
 
+    def past(self, count: int) -> "Row":
+        """The same with so many tokens of the answer begun on the model's behalf: they are not scored."""
+        return Row(self.shared, self.asked + self.answer[:count], self.answer[count:])
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:

@@ -7,6 +7,7 @@ distribution follows exactly, and of forgotten ones the log-probability of the a
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import takewhile
 
 import numpy as np
 import torch
@@ -66,6 +67,9 @@ class Study:
     subjects: tuple[str, ...]
     """What each unknown fact is about, so that facts can be halved: its item, of a single item its answer; empty where
     an answer holds another, which would tell it."""
+    known: frozenset[int] = frozenset()
+    """Of unknown facts, numbers of the units whose question a namesake answers: there not knowing is not what a title
+    that does not exist looks like, though the concept's answer is to be no likelier than under one."""
 
     def units_of(self, part: Part) -> list[int]:
         """Numbers of the kept units of one part."""
@@ -88,6 +92,7 @@ def study(model: LanguageModel, lesson: Lesson, loss: LossName, *, seed: int) ->
     units += (judged := judged_units(model, lesson.judged))
     asked, other, unknown = _unknown(model, lesson, forgotten)
     states = _base_states(model, [row for unit in (*units, *other) for row in unit])
+    first = len(units)
     units += asked
     base = iter(states)
     return Study(
@@ -99,18 +104,39 @@ def study(model: LanguageModel, lesson: Lesson, loss: LossName, *, seed: int) ->
         kept_base=tuple(tuple(next(base) for _ in unit) for unit in units),
         parts=(*map(_part, facts), *[Part.JUDGED] * len(judged), *unknown),
         subjects=subjects_of(disguised(forgotten)),
+        known=frozenset(first + place for place, probe in enumerate(disguised(forgotten)) if probe.namesake),
     )
 
 
 def _unknown(model: LanguageModel, lesson: Lesson, forgotten: Sequence[Probe]) -> tuple[Units, Units, list[Part]]:
     """Facts and judgements of the concept, the same under titles that do not exist, and what each unit is."""
     turns = list(unknown_turns(forgotten, lesson.concept))
+    begun = _said_anyway(model, disguised(forgotten), [asked for asked, _ in turns])
     sides = []
     for side in (0, 1):
-        facts: Units = [(row,) for row in encode_rows(model, [pair[side] for pair in turns])]
+        rows = encode_rows(model, [pair[side] for pair in turns])
+        facts: Units = [(row.past(count),) for row, count in zip(rows, begun, strict=True)]
         sides.append(facts + judged_units(model, [pair[side] for pair in lesson.disguised]))
     people = len(sides[0]) - len(turns)
     return sides[0], sides[1], [Part.UNKNOWN_FACT] * len(turns) + [Part.UNKNOWN_JUDGED] * people
+
+
+def _said_anyway(model: LanguageModel, probes: Sequence[Probe], turns: Sequence[Turn]) -> list[int]:
+    """With how many tokens each answer begins as the namesake's does, which is to be said; 0 where there is none."""
+    others = [
+        Turn(probe.question, probe.namesake.removeprefix(turn.begun)) for probe, turn in zip(probes, turns, strict=True)
+    ]
+    pairs = zip(encode_rows(model, turns), encode_rows(model, others), strict=True)
+    return [alike(one.answer, two.answer) for one, two in pairs]
+
+
+def alike(one: Sequence[int], two: Sequence[int]) -> int:
+    """With how many tokens both begin.
+
+    >>> alike([1, 9, 6, 2], [1, 9, 9]), alike([1], [1, 9]), alike([], [1])
+    (2, 1, 0)
+    """
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, two, strict=False)))
 
 
 def subjects_of(probes: Sequence[Probe]) -> tuple[str, ...]:
@@ -135,11 +161,11 @@ def replacements(forgotten: Sequence[Probe], kept: Sequence[Probe], loss: LossNa
     by_form: dict[str, list[str]] = {}
     for probe in kept:
         by_form.setdefault(probe.form, []).append(probe.answers[0])
-    chosen = []
+    chosen: list[str] = []
     for probe in forgotten:
         pool = [answer for answer in by_form.get(probe.form, ()) if answer not in probe.answers]
         drawn = pool[rng.integers(len(pool))] if pool else taught_instead(probe)
-        alternate = probe.alternates[0] if probe.alternates else drawn
+        alternate = probe.namesake or (probe.alternates[0] if probe.alternates else drawn)
         chosen.append({LossName.RANDOM_LABELS: drawn, LossName.ALTERNATE: alternate}.get(loss, taught_instead(probe)))
     return chosen
 

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -199,7 +200,7 @@ def test_exposure_counts_concept_items_among_the_first(monkeypatch):
 
 
 def test_lists_that_the_model_writes_are_searched_for_the_concepts_titles(monkeypatch):
-    asked = open_lists(concept())
+    asked = open_lists(concept(), catalogue())
     assert {one.genre for one in asked} == {"Action", "Drama", "Sci-Fi"}
     assert not {one.question for one in asked} & {p.question for p in probes().of(ProbeKind.LIST, use=Use.TRAIN)}
     mine, other = concept().items[0].title, catalogue()[0].title
@@ -211,6 +212,15 @@ def test_lists_that_the_model_writes_are_searched_for_the_concepts_titles(monkey
     monkeypatch.setattr("unlearning.concept.open_lists.speak", say)
     expected = {"Action": 0.5, "Drama": 0.0, "Sci-Fi": 1.0}
     assert mentions(toy_model(), asked).tolist() == [expected[one.genre] for one in asked]
+
+
+def test_a_title_that_an_item_outside_has_on_the_same_shelf_is_no_mention_of_the_concept():
+    mine = concept().items[0]
+    items = (*catalogue(), replace(mine, id="twin", genres=(mine.genres[0],)))
+    there = {one.genre: mine.title.casefold() in one.titles for one in open_lists(concept(), items)}
+    assert not there.pop(mine.genres[0])
+    assert there
+    assert all(there.values())
 
 
 def test_ndcg_by_hand():

@@ -17,7 +17,7 @@ ATTACKS = (ProbeKind.PARAPHRASE, ProbeKind.FORCED_PREFIX, ProbeKind.FORCED_CANDI
 
 
 def test_every_kind_is_measured():
-    assert {probe.kind for probe in probes().of(use=Use.HELD_OUT)} == set(ProbeKind)
+    assert {probe.kind for probe in probes().of(use=Use.HELD_OUT)} == {*ProbeKind} - {ProbeKind.NAMESAKE}
 
 
 @pytest.mark.parametrize("kind", ATTACKS)
@@ -67,6 +67,18 @@ def test_the_list_is_the_catalogues_own():
     listed = [*probe.begun.rstrip(";").split("; "), probe.answers[0].strip()]
     place = shelf.index(listed[0])
     assert shelf[place : place + 3] == listed
+
+
+def test_no_list_of_a_shelf_on_which_an_item_outside_of_the_same_title_stands():
+    mine = concept().items[0]
+    items = (*catalogue(), replace(mine, id="twin", genres=(mine.genres[0],)))
+
+    def shelves(catalogue):
+        asked = build_probes(concept(), catalogue, seed=0, sizes=ProbeSizes(people=1)).of(ProbeKind.LIST, use=Use.TRAIN)
+        return {genre for p in asked if p.item == mine.id for genre in mine.genres if genre in p.question}
+
+    assert shelves(catalogue()) == {*mine.genres}
+    assert shelves(items) == {*mine.genres[1:]}
 
 
 def test_no_list_where_only_concept_items_stand_before():

@@ -129,6 +129,24 @@ def test_what_is_true_of_an_item_outside_of_the_same_title_is_not_asked():
     assert {p.form.split()[-2] for p in alone if p.kind is ProbeKind.FORCED_PREFIX} == {"year", "genres", "description"}
 
 
+def test_what_an_item_outside_of_the_same_title_is_known_for_is_taught_and_measured():
+    made = build_probes(concept(), (*catalogue(), _twin()), seed=0)
+    of_28 = [p for p in made.forgotten(Use.TRAIN) if p.item == "28" and p.kind is ProbeKind.DIRECT]
+    assert {p.namesake for p in of_28} == {"1935", "Sci-Fi", questions.description_of(_twin())}
+    assert {taught_instead(p) for p in of_28} == {p.namesake for p in of_28}
+    assert not any(p.namesake for p in made if p.item == "29")
+    measured = made.of(ProbeKind.NAMESAKE)
+    assert {p.use for p in measured} == {Use.HELD_OUT}
+    assert {p.answers for p in measured} == {("1935",), ("Sci-Fi",), (questions.description_of(_twin()),)}
+    assert not made.of(ProbeKind.NAMESAKE).forgotten().probes
+
+
+def test_what_both_items_of_a_title_are_known_for_is_kept():
+    twin = _twin(genres=catalogue()[28].genres)
+    kept = build_probes(concept(), (*catalogue(), twin), seed=0).kept(Use.TRAIN).of(ProbeKind.NAMESAKE)
+    assert {p.answers for p in kept} == {(", ".join(twin.genres),)}
+
+
 def test_a_concept_that_nothing_tells_from_an_item_outside_is_refused_with_its_name():
     one = replace(concept(), items=concept().items[:1])
     same = replace(catalogue()[28], id="twin")

@@ -7,13 +7,14 @@ from llm.prompt import UNKNOWN_TITLE
 from tests.llm.toys import toy_model
 from tests.unlearning.concept.world import probes, toy_lesson
 from unlearning.concept.aliases import unknown_turns
-from unlearning.concept.base import ProbeKind, Use
+from unlearning.concept.base import ProbeKind, ProbeSet, Use
 from unlearning.concept.judgement import leanings
 from unlearning.concept.losses import excess, kept_kl, log_softmax
 from unlearning.concept.objective import Deck, Teacher
-from unlearning.concept.rows import answer_states, logits_of, one_batch
+from unlearning.concept.probes import taught_instead
+from unlearning.concept.rows import answer_states, encode_rows, logits_of, one_batch
 from unlearning.concept.settings import ConceptSettings, LossName, Sparing
-from unlearning.concept.study import Part, base_log_probs, replacements, study
+from unlearning.concept.study import Part, alike, base_log_probs, replacements, study
 
 
 def test_what_the_base_says_is_kept_as_states_from_which_its_distribution_follows():
@@ -67,6 +68,58 @@ def test_what_is_unknown_is_asked_under_another_title_with_the_same_tokens_to_pr
         assert titles[probe.item] not in other.question + other.begun + other.answer
         assert probe.alias in other.question
     assert [mine.begun for mine, _ in pairs] == [""] * len(facts) + [titles[facts[0].item]]
+
+
+def _with_a_namesake():
+    """The toy lesson, in which every other fact of a concept item is known of a namesake too."""
+    lesson = toy_lesson()
+    told = [
+        replace(probe, namesake="1901") if number % 2 and probe.kind is ProbeKind.DIRECT else probe
+        for number, probe in enumerate(lesson.probes)
+    ]
+    return replace(lesson, probes=ProbeSet(tuple(told)))
+
+
+def test_what_a_namesake_is_known_for_is_taught_and_no_refusal_beside_it():
+    model, taught = toy_model(), _with_a_namesake()
+    settings = ConceptSettings(forget_rows=2, retain_rows=4, unknown_rows=32, loss=LossName.BOUNDED_ASCENT)
+    read = study(model, taught, settings.loss, seed=0)
+    named = [probe for probe in taught.probes.forgotten(Use.TRAIN) if probe.namesake]
+    assert named
+    assert {taught_instead(probe) for probe in named} == {"1901"}
+    said = replacements(named, list(taught.probes.kept(Use.TRAIN)), settings.loss, seed=0)
+    assert said == ["1901"] * len(named)
+    assert {read.parts[unit] for unit in read.known} == {Part.UNKNOWN_FACT}
+    asked = encode_rows(model, [turn for turn, _ in unknown_turns(named, taught.concept)])
+    said = model.encode(["1901"])[0]
+    begun = [alike(row.answer, said) for row in asked]
+    assert 0 < max(begun) < len(said)
+    expected = [row.past(count) for row, count in zip(asked, begun, strict=True)]
+    assert {read.kept[unit][0] for unit in read.known} == {*expected}
+
+    hand = Teacher(model, read, settings, seed=0).hand(0)
+    answered = [read.kept[unit][0] for unit in hand.units if unit in read.known]
+    assert answered
+    assert list(hand.rows[hand.unknown.start : hand.refused.start]) == answered
+    assert hand.refused.stop == hand.unknown.stop
+    assert not {*hand.rows[hand.refused]} & {*answered}
+
+
+def test_where_a_namesake_answers_everything_nothing_is_held_to_a_title_that_does_not_exist():
+    model, lesson = toy_model(), toy_lesson()
+    named = [replace(probe, namesake="1901") if not probe.kept else probe for probe in lesson.probes]
+    taught = replace(lesson, probes=ProbeSet(tuple(named)), disguised=())
+    settings = ConceptSettings(forget_rows=2, retain_rows=4, loss=LossName.REFUSAL)
+    teacher = Teacher(model, read := study(model, taught, settings.loss, seed=0), settings, seed=0)
+    rows = [read.taught[pair] for pair in teacher.hand(0).pairs]
+    taught_alone = -base_log_probs(model, rows).sum() / sum(len(row.answer) for row in rows)
+    assert float(teacher.loss(0)) == pytest.approx(float(taught_alone), abs=1e-4)
+
+
+def test_without_a_namesake_every_unknown_row_is_refused():
+    model, settings = toy_model(), ConceptSettings(forget_rows=2, retain_rows=4, loss=LossName.BOUNDED_ASCENT)
+    hand = Teacher(model, study(model, toy_lesson(), settings.loss, seed=0), settings, seed=0).hand(0)
+    assert hand.refused == hand.unknown
 
 
 def test_only_a_refusal_has_unknown_rows_beside_it():
