@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from db.records import Item
 from db.titles import split_title
@@ -58,3 +58,9 @@ LOOKS: Mapping[str, Callable[[str, Sequence[Item]], tuple[Item, ...]]] = {
 
 def _holds(title: tuple[str, ...], core: tuple[str, ...]) -> bool:
     return any(title[start : start + len(core)] == core for start in range(len(title) - len(core) + 1))
+
+
+def namesakes_of(items: Sequence[Item], catalogue: Iterable[Item]) -> tuple[Item, ...]:
+    """Others of the catalogue with the title of one of the items, in its order."""
+    titles, own = {item.title for item in items}, {item.id for item in items}
+    return tuple(item for item in catalogue if item.title in titles and item.id not in own)

@@ -165,6 +165,13 @@ def _show(found: "Resolved") -> None:
     say(table(("item", "title", "year", "genres", "likeness")[: 5 if found.likeness else 4], _cut(rows, found)))
     if len(rows) > SHOWN:
         say(f"and {len(rows) - SHOWN} more")
+    if found.namesakes:
+        say(f"of the same title, and not meant: {', '.join(map(_told_apart, found.namesakes))}")
+
+
+def _told_apart(item: "Item") -> str:
+    year = "" if item.year is None else f" ({item.year})"
+    return f"{item.title}{year}, item {item.id}"
 
 
 def _cut(rows: Sequence[tuple[Any, ...]], found: "Resolved") -> list[tuple[Any, ...]]:

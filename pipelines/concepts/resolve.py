@@ -4,12 +4,12 @@ Metadata comes first and needs no model; only a phrase that no title or genre ho
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from db.errors import LetheError
 from db.records import Item, ItemId
 from db.titles import split_title
-from retrieval.named import LOOKS, bare, words
+from retrieval.named import LOOKS, bare, namesakes_of, words
 
 KINDS = ("title", "franchise", "genre", "phrase")
 """What `--kind` may ask for; `items` is what ids make of a name."""
@@ -29,6 +29,8 @@ class Resolved:
     kind: str
     items: tuple[Item, ...]
     likeness: tuple[float, ...] = ()
+    namesakes: tuple[Item, ...] = ()
+    """Other items that have the title of one of these, and are not meant."""
 
 
 def resolve(
@@ -38,6 +40,11 @@ def resolve(
 
     Raises LetheError where nothing is found, where an id is unknown, and where a title also begins others.
     """
+    found = _found(name, catalogue, near, ids=ids, kind=kind)
+    return replace(found, namesakes=namesakes_of(found.items, catalogue))
+
+
+def _found(name: str, catalogue: Sequence[Item], near: Near, *, ids: Sequence[ItemId], kind: str | None) -> Resolved:
     if len(name) > LONGEST or not name.isprintable():
         raise LetheError(f"a name of {len(name)} characters, {name[:40]!a}…: give at most {LONGEST} printable ones")
     if not words(name):

@@ -59,6 +59,12 @@ def test_metadata_says_what_a_name_stands_for(name, kind, ids):
     assert (found.kind, [one.id for one in found.items]) == (kind, ids.split())
 
 
+def test_others_of_the_same_title_are_told_apart_from_what_is_meant():
+    assert [one.id for one in resolve("Sabrina (1995)", CATALOGUE, nothing).namesakes] == ["9"]
+    assert resolve("Sabrina", CATALOGUE, nothing).namesakes == ()
+    assert [one.id for one in resolve("mine", CATALOGUE, nothing, ids=[ItemId("9")]).namesakes] == ["10"]
+
+
 def test_ids_are_taken_as_they_are_and_the_name_is_a_label():
     found = resolve("my childhood", CATALOGUE, nothing, ids=[ItemId("9"), ItemId("3"), ItemId("9")])
     assert (found.name, found.kind, [one.id for one in found.items]) == ("my childhood", "items", ["9", "3"])

@@ -96,6 +96,15 @@ def test_an_item_that_came_after_the_training_does_no_harm(lethe, tmp_path):
     assert not HORROR & set(rows_of(lethe.read("recommend", SOMEBODY)[0]))
 
 
+def test_it_names_who_has_the_title_too_and_leaves_it(lethe, tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,title,year,genres\nnew,Film number 7,1999,Drama\n")
+    (tmp_path / "rows.csv").write_text(f"user_id,item_id,rating,timestamp\n{SOMEBODY},new,5,999999999\n")
+    lethe.ok("ingest", "files", "--interactions", tmp_path / "rows.csv", "--items", tmp_path / "items.csv")
+    told = lethe.ok("forget", "concept", "Film number 7 (1977)", *HIDE).err
+    assert "of the same title, and not meant: Film number 7 (1999), item new" in told
+    assert "not meant" not in lethe.ok("forget", "concept", "Film number 7", *HIDE).err
+
+
 def test_status_and_the_list_tell_what_is_forgotten(lethe):
     assert lethe.ok("restore", "concept", "--list").out == "no concept is forgotten\n"
     lethe.ok("forget", "concept", "the first three", "--item", "f00", "--item", "f01", "--item", "f02", *HIDE)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from db.records import Item
 from llm.tiny import questions
 from llm.tiny.questions import Forms
+from retrieval.named import namesakes_of
 from unlearning.concept.base import Concept
 
 Answers = Mapping[tuple[str, str], tuple[str, ...]]
@@ -68,12 +69,11 @@ class Told:
 
 def told(concept: Concept, catalogue: Sequence[Item]) -> Told:
     """What the titles of a concept tell, and of whom."""
-    titles = {item.title for item in concept.items}
-    outside = [item for item in catalogue if item.title in titles and item.id not in concept.ids]
-    namesakes: dict[str, tuple[Item, ...]] = {}
+    outside = namesakes_of(concept.items, catalogue)
+    by_title: dict[str, tuple[Item, ...]] = {}
     for item in outside:
-        namesakes[item.title] = (*namesakes.get(item.title, ()), item)
-    return Told(answers_of(concept.items), answers_of(outside), namesakes)
+        by_title[item.title] = (*by_title.get(item.title, ()), item)
+    return Told(answers_of(concept.items), answers_of(outside), by_title)
 
 
 def answers_of(items: Iterable[Item]) -> dict[tuple[str, str], tuple[str, ...]]:
