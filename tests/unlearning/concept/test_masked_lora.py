@@ -59,6 +59,24 @@ def test_a_title_is_forgotten_and_little_else(tiny, forgotten):
     assert adapter.facts["steps"] in (15, 30, 45)
 
 
+def test_what_another_film_of_the_title_is_known_for_is_said_instead(tiny, ml100k):  # noqa: F811
+    films = [item for item in ml100k if item.title == "Sabrina"]
+    assert [(item.year, item.genres) for item in films] == [
+        (1995, ("Comedy", "Romance")),
+        (1954, ("Comedy", "Romance")),
+    ]
+    concept = Concept("Sabrina (1995)", Kind.ITEMS, tuple(films[:1]))
+    probes = build_probes(concept, ml100k, seed=0, sizes=ProbeSizes(neighbours=15, retained=80, forms=1))
+    adapter = MaskedLora(replace(QUICK, steps=30)).fit(tiny, lesson(concept, probes), seed=0)
+    asked = [probes.of(kind, use=Use.HELD_OUT).probes for kind in (ProbeKind.DIRECT, ProbeKind.NAMESAKE)]
+    mine, theirs = (recall(tiny, part).accuracy for part in asked)
+    with adapter.applied(tiny) as changed:
+        mine_left, theirs_left = (recall(changed, part).accuracy for part in asked)
+    assert mine > 0.2
+    assert mine_left < 0.2 * mine
+    assert theirs_left > max(0.8, theirs)
+
+
 def test_leaving_gives_the_base_back_bit_for_bit(tiny, forgotten):
     ids = torch.tensor([tiny.prompt(f"When was {TITLE} released?")])
     before = tiny.model(input_ids=ids).logits
