@@ -231,5 +231,6 @@ def kinds() -> str:
         ProbeKind.INDIRECT: "the title in a sentence of its own, then the fact",
         ProbeKind.LIST: "the next title of a list",
         ProbeKind.FORCED_PREFIX: "the rest of an answer that has been begun",
+        ProbeKind.NAMESAKE: "a fact of an item outside the concept that has the title of one of its own",
     }
     return "\n".join(f"- **{kind.value}**: {text}." for kind, text in told.items())

@@ -21,7 +21,7 @@ from pipelines.evaluate_concepts.summary import summarise
 from pipelines.evaluate_concepts.trainings import Runs
 from tests.pipelines.concept_evaluations import TITLE, fork, grid, lab_of
 from unlearning.concept.base import ProbeKind
-from unlearning.concept.evaluate import RANKING, TEXT, accuracy_of, preference_of
+from unlearning.concept.evaluate import NAMESAKES, RANKING, TEXT, accuracy_of, preference_of
 from unlearning.concept.probe_kinds import TITLE as TITLE_FORM
 
 ABOUT = About(
@@ -55,6 +55,17 @@ def without_oracle(found):
     one["oracles"], one["telling"] = [], []
     one["rows"] = [{**row, "depth": []} for row in one["rows"] if row["method"] != "oracle"]
     return changed
+
+
+def test_what_namesakes_are_known_for_stands_among_what_must_stay_where_there_are_any(found):
+    text, _ = made(ABOUT, found, folder="page")
+    assert not any("namesake" in columns for columns in lines_of(text, "What must stay").values())
+    changed = json.loads(json.dumps(found))
+    for row in changed["concepts"][0]["rows"]:
+        row["measures"][NAMESAKES] = row["measures"][accuracy_of(ProbeKind.RETAIN)]
+    text, _ = made(ABOUT, changed, folder="page")
+    for columns in lines_of(text, "What must stay").values():
+        assert columns["namesake"] in ("namesake", columns["retain"])
 
 
 def test_the_memory_table_holds_the_figures_beside_the_oracle_or_says_why_not(found):

@@ -17,6 +17,7 @@ from unlearning.concept.evaluate import (
     EXTRACTION,
     FORGET,
     KEEP,
+    NAMESAKES,
     RANKING,
     SAID,
     SAID_ELSEWHERE,
@@ -39,6 +40,7 @@ from unlearning.concept.judgement import leanings
 from unlearning.concept.listings import draw_listings, ndcg, rank
 from unlearning.concept.open_lists import mentions, open_lists
 from unlearning.concept.probe_kinds import GENRES
+from unlearning.concept.probes import ProbeSizes, build_probes
 from unlearning.concept.spoken import Spoken, fluent, speak
 
 KNOWN = accuracy_of(ProbeKind.DIRECT)
@@ -212,6 +214,15 @@ def test_lists_that_the_model_writes_are_searched_for_the_concepts_titles(monkey
     monkeypatch.setattr("unlearning.concept.open_lists.speak", say)
     expected = {"Action": 0.5, "Drama": 0.0, "Sci-Fi": 1.0}
     assert mentions(toy_model(), asked).tolist() == [expected[one.genre] for one in asked]
+
+
+def test_what_an_item_outside_of_the_same_title_is_known_for_is_measured_apart():
+    items = (*catalogue(), replace(concept().items[0], id="twin", year=1901, genres=("Western",)))
+    made = build_probes(concept(), items, seed=0, sizes=ProbeSizes(neighbours=10, beside=0, retained=20, forms=1))
+    one = questionnaire(concept(), items, made, seed=0, most=3, people=2)
+    found = examine(toy_model(), Fork(toy_model()), one)
+    assert {*found.samples} - {*FORGET, *KEEP} == {NAMESAKES, probability_of(ProbeKind.NAMESAKE)}
+    assert set(found.samples[NAMESAKES].items) == {"twin"}
 
 
 def test_a_title_that_an_item_outside_has_on_the_same_shelf_is_no_mention_of_the_concept():
