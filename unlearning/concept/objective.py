@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from llm.model import LanguageModel
 from llm.prompt import NO, YES
+from unlearning.concept.hands import Dealer, Hand
 from unlearning.concept.in_training import dropping, up_to
 from unlearning.concept.losses import (
     OBJECTIVES,
@@ -23,53 +23,12 @@ from unlearning.concept.losses import (
     strayed,
     swayed,
 )
-from unlearning.concept.rows import Batch, Row, answer_states, hidden_states, logits_of, one_batch, row_sums
+from unlearning.concept.rows import Batch, answer_states, hidden_states, logits_of, one_batch, row_sums
 from unlearning.concept.settings import BOUNDED, PLAIN, ConceptSettings, Sparing
-from unlearning.concept.study import KEPT, UNKNOWN, Part, Study
+from unlearning.concept.study import Study
 
 STRENGTH = 6.5
 """Length of RMU's control vector, in mean lengths of the base's states at that layer."""
-
-
-class Deck:
-    """Hands out numbers below `size`, each once before any comes again; a hand follows from seed and step alone."""
-
-    def __init__(self, size: int, hand: int, seed: Sequence[int]) -> None:
-        self._size, self._hand, self._seed = size, hand, list(seed)
-
-    def hand(self, step: int) -> list[int]:
-        """The numbers of a step, from 0; none where there is nothing to hand out."""
-        if not self._size:
-            return []
-        return [self._at(place) for place in range(step * self._hand, (step + 1) * self._hand)]
-
-    def _at(self, place: int) -> int:
-        round_, at = divmod(place, self._size)
-        return int(np.random.default_rng([*self._seed, round_]).permutation(self._size)[at])
-
-
-@dataclass(frozen=True, slots=True)
-class Hand:
-    """What one step looks at: numbers of pairs and kept units, and their rows: own, taught, kept, unknown."""
-
-    pairs: tuple[int, ...]
-    units: tuple[int, ...]
-    rows: tuple[Row, ...]
-    own: slice
-    taught: slice
-    kept: slice
-    unknown: slice
-    """Facts, then judgements."""
-    unknown_facts: slice
-    judged: slice
-    """Of what is kept, the judgements."""
-    refused: slice
-    """Of what is unknown, all but facts that a namesake answers."""
-
-    @property
-    def unknown_judged(self) -> slice:
-        """Judgements of the concept's items."""
-        return slice(self.unknown_facts.stop, self.unknown.stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +71,7 @@ class Teacher:
         self._model, self._study, self._settings, self._seed = model, study, settings, seed
         self._sparing = sparing
         self._objective = OBJECTIVES[settings.loss]
-        near = settings.retain_rows // 2 if Part.NEIGHBOUR in study.parts else 0
-        hands = {
-            Part.NEIGHBOUR: near,
-            Part.OTHER: settings.retain_rows - near,
-            Part.JUDGED: 1,
-            Part.UNKNOWN_FACT: settings.unknown,
-            Part.UNKNOWN_JUDGED: min(1, settings.unknown),
-        }
-        self._units = {part: study.units_of(part) for part in Part}
-        self._decks = {
-            part: Deck(len(self._units[part]), n, [seed, 19, place]) for place, (part, n) in enumerate(hands.items())
-        }
-        self._pairs = Deck(len(study.own), settings.forget_rows, [seed, 18])
+        self._dealer = Dealer(study, settings, self._objective.needs, seed=seed)
         self._layer = model.model.get_decoder().layers[len(model.model.get_decoder().layers) // 2]
         self._control = self._control_vector(seed) if "control" in self._objective.needs else None
 
@@ -206,34 +153,8 @@ class Teacher:
         return own[:, yes] - own[:, no], before[:, yes] - before[:, no]
 
     def hand(self, step: int) -> Hand:
-        """The rows of a step; sides of the pairs that the loss does not read are left out."""
-        pairs = self._pairs.hand(step)
-        units = [self._units[part][at] for part, deck in self._decks.items() for at in deck.hand(step)]
-        needs = self._objective.needs
-        own = [self._study.own[pair] for pair in pairs] if needs & {"own", "states"} else []
-        taught = [self._study.taught[pair] for pair in pairs] if "taught" in needs else []
-        units.sort(key=lambda unit: (self._study.parts[unit] in UNKNOWN, unit not in self._study.known))
-        answered = sum(unit in self._study.known for unit in units)
-        kept = [row for unit in units for row in self._study.kept[unit]]
-        stays, judged, facts = (
-            sum(len(self._study.kept[unit]) for unit in units if self._study.parts[unit] in parts)
-            for parts in (KEPT, {Part.JUDGED}, {Part.UNKNOWN_FACT})
-        )
-        rows = (*own, *taught, *kept)
-        first, second = len(own), len(own) + len(taught)
-        third = second + stays
-        return Hand(
-            pairs=tuple(pairs),
-            units=tuple(units),
-            rows=rows,
-            own=slice(first),
-            taught=slice(first, second),
-            kept=slice(second, third),
-            unknown=slice(third, len(rows)),
-            unknown_facts=slice(third, third + facts),
-            judged=slice(third - judged, third),
-            refused=slice(third + answered, len(rows)),
-        )
+        """The rows of a step."""
+        return self._dealer.hand(step)
 
     def _terms(self, hand: Hand, said: Said, heard: Sequence[Tensor]) -> Terms:
         batch, spread = said.batch, said.spread

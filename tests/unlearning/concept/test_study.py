@@ -8,9 +8,10 @@ from tests.llm.toys import toy_model
 from tests.unlearning.concept.world import probes, toy_lesson
 from unlearning.concept.aliases import unknown_turns
 from unlearning.concept.base import ProbeKind, ProbeSet, Use
+from unlearning.concept.hands import Deck
 from unlearning.concept.judgement import leanings
 from unlearning.concept.losses import excess, kept_kl, log_softmax
-from unlearning.concept.objective import Deck, Teacher
+from unlearning.concept.objective import Teacher
 from unlearning.concept.probes import taught_instead
 from unlearning.concept.rows import answer_states, encode_rows, logits_of, one_batch
 from unlearning.concept.settings import ConceptSettings, LossName, Sparing
