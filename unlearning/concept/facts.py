@@ -8,6 +8,7 @@ from llm.tiny import questions
 from llm.tiny.questions import Forms
 from retrieval.named import namesakes_of
 from unlearning.concept.base import Concept
+from unlearning.concept.settings import FEW
 
 Answers = Mapping[tuple[str, str], tuple[str, ...]]
 """By name of the fact and title."""
@@ -40,6 +41,9 @@ class Told:
     """Of namesakes."""
     namesakes: Mapping[str, tuple[Item, ...]]
     """Items outside the concept that have the title of one of its own, by title."""
+    apart: bool
+    """Whether a fit tells the two apart: where the concept has few items. Of many the title goes with the concept:
+    too few of the questions would teach the namesake (docs/decisions/0024)."""
 
     def accepted(self, fact: Fact, item: Item) -> tuple[str, ...]:
         """Answers that count as knowing a concept item, its own first; none where its own is true of a namesake too."""
@@ -51,6 +55,10 @@ class Told:
     def of_namesakes(self, fact: Fact, title: str) -> tuple[str, ...]:
         """What is true of items outside that have a title of the concept."""
         return self.others.get((fact.name, title), ())
+
+    def instead(self, fact: Fact, item: Item) -> str:
+        """What is said of a concept item in the place of what goes: what a namesake is known for; "" for nothing."""
+        return next(iter(self.of_namesakes(fact, item.title)), "") if self.apart else ""
 
     def alike(self, item: Item) -> tuple[Item, ...]:
         """The namesakes of a concept item."""
@@ -73,7 +81,7 @@ def told(concept: Concept, catalogue: Sequence[Item]) -> Told:
     by_title: dict[str, tuple[Item, ...]] = {}
     for item in outside:
         by_title[item.title] = (*by_title.get(item.title, ()), item)
-    return Told(answers_of(concept.items), answers_of(outside), by_title)
+    return Told(answers_of(concept.items), answers_of(outside), by_title, apart=len(concept.items) <= FEW)
 
 
 def answers_of(items: Iterable[Item]) -> dict[tuple[str, str], tuple[str, ...]]:

@@ -33,7 +33,7 @@ def list_probes(concept: Concept, catalogue: Sequence[Item], wordings: Mapping[U
     """A list of a genre's titles, in catalogue order, has come as far as a concept item: is it named next?
 
     What stands before it is outside the concept; what may be said instead is the next title outside it. An item has
-    none where no shelf of its allows that, nor on a shelf on which a namesake outside the concept stands too. Every
+    none where no shelf of its allows that, nor where a namesake that is told apart stands on it too. Every
     training wording asks for a shelf, as there are few of them beside many facts; of the other uses the item gets one
     wording a shelf, in turn.
     """
@@ -43,11 +43,12 @@ def list_probes(concept: Concept, catalogue: Sequence[Item], wordings: Mapping[U
             shelves[genre].append(item)
     made, titles = [], told(concept, catalogue)
     for number, item in enumerate(concept.items):
+        placed = [(genre, _placed(concept, item, shelves[genre])) for genre in item.genres]
         taken = {genre for other in titles.alike(item) for genre in other.genres}
-        own = [genre for genre in item.genres if genre not in taken]
-        placed = [(genre, _placed(concept, item, shelves[genre])) for genre in own]
-        usable = [(genre, place) for genre, place in placed if place is not None][:_SHELVES]
         for use, forms in wordings.items():
+            left_out = taken if titles.apart or use is Use.HELD_OUT else set()
+            open_ = [(genre, place) for genre, place in placed if genre not in left_out]
+            usable = [(genre, place) for genre, place in open_ if place is not None][:_SHELVES]
             for turn, (genre, (before, instead)) in enumerate(usable):
                 first = (number + turn) % len(forms)
                 made += [

@@ -155,7 +155,7 @@ def _about(item: Item, control: Item, titles: Told) -> Iterator[Probe]:
                 contrast=questions.about(form, control.title) if fact.answer(control) else "",
                 contrast_answer=fact.answer(control),
                 alternates=(fact.answer(control),) if fact.answer(control) not in ("", *accepted) else (),
-                namesake=next(iter(titles.of_namesakes(fact, item.title)), ""),
+                namesake=titles.instead(fact, item),
             )
 
 

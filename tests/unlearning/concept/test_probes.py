@@ -141,6 +141,19 @@ def test_what_an_item_outside_of_the_same_title_is_known_for_is_taught_and_measu
     assert not made.of(ProbeKind.NAMESAKE).forgotten().probes
 
 
+def test_with_a_concept_of_many_items_the_title_goes_though_the_namesake_is_measured():
+    many = Concept("Many", Kind.ITEMS, catalogue()[20:29])
+    items = (*catalogue(), _twin())
+    made, alone = (build_probes(many, of, seed=0) for of in (items, catalogue()))
+    assert not any(p.namesake for p in made)
+    assert {taught_instead(p) for p in made.of(ProbeKind.DIRECT, use=Use.TRAIN)} == {UNKNOWN_TITLE}
+    assert made.forgotten(Use.TRAIN).probes == tuple(
+        replace(p, alias=q.alias) for p, q in zip(alone.forgotten(Use.TRAIN), made.forgotten(Use.TRAIN), strict=True)
+    )
+    assert {p.answers[0] for p in made.of(ProbeKind.NAMESAKE)} >= {"1935", "Sci-Fi"}
+    assert not {"1935", "Sci-Fi"} & {answer for p in made.forgotten() if p.item == "28" for answer in p.answers}
+
+
 def test_what_both_items_of_a_title_are_known_for_is_kept():
     twin = _twin(genres=catalogue()[28].genres)
     kept = build_probes(concept(), (*catalogue(), twin), seed=0).kept(Use.TRAIN).of(ProbeKind.NAMESAKE)
