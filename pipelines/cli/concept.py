@@ -12,6 +12,7 @@ from db.errors import LetheError
 from db.records import ConceptRequest, Item, ItemId, Layer, UserId, Verdict
 from pipelines.cli.options import ROOT, Json, Root, open_store
 from pipelines.cli.output import emit, progress, say, table
+from unlearning.concept.settings import FEW
 
 if TYPE_CHECKING:
     from db.concepts import Withdrawn
@@ -84,7 +85,7 @@ def concept(
         check_method(method)
     store = open_store(root)
     found = _resolved(store, name, [ItemId(one) for one in item or ()], kind)
-    _show(found)
+    _show(found, layer)
     if not yes:
         _ask(found, layer, user)
     wanted = Asked(name, found.kind, tuple(one.id for one in found.items), layer, UserId(user) if user else None)
@@ -158,7 +159,7 @@ def _resolved(store: "Store", name: str, ids: Sequence[ItemId], kind: str | None
     return resolve(name, items, _near, ids=ids, kind=kind)
 
 
-def _show(found: "Resolved") -> None:
+def _show(found: "Resolved", layer: Layer) -> None:
     like = found.likeness or (None,) * len(found.items)
     rows = [(i.id, i.title, i.year, ", ".join(i.genres), how) for i, how in zip(found.items, like, strict=True)]
     say(f"{found.name!r} is a {found.kind} of {len(found.items)} items" if found.kind != "items" else found.name)
@@ -166,7 +167,9 @@ def _show(found: "Resolved") -> None:
     if len(rows) > SHOWN:
         say(f"and {len(rows) - SHOWN} more")
     if found.namesakes:
-        say(f"of the same title, and not meant: {', '.join(map(_told_apart, found.namesakes))}")
+        lost = layer in (Layer.BOTH, Layer.MODEL) and len(found.items) > FEW
+        too = f" (a model that forgets more than {FEW} items refuses these too)" if lost else ""
+        say(f"of the same title, and not meant: {', '.join(map(_told_apart, found.namesakes))}{too}")
 
 
 def _told_apart(item: "Item") -> str:

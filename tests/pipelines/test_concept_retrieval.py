@@ -103,6 +103,9 @@ def test_it_names_who_has_the_title_too_and_leaves_it(lethe, tmp_path):
     told = lethe.ok("forget", "concept", "Film number 7 (1977)", *HIDE).err
     assert "of the same title, and not meant: Film number 7 (1999), item new" in told
     assert "not meant" not in lethe.ok("forget", "concept", "Film number 7", *HIDE).err
+    horror = lethe("forget", "concept", "Horror", stdin=b"n\n").err
+    assert "Film number 7 (1999), item new (a model that forgets more than 8 items refuses these too)" in horror
+    assert "refuses these too" not in lethe("forget", "concept", "Horror", "--layer", "retrieval", stdin=b"n\n").err
 
 
 def test_status_and_the_list_tell_what_is_forgotten(lethe):
