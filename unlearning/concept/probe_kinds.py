@@ -33,7 +33,7 @@ def list_probes(concept: Concept, catalogue: Sequence[Item], wordings: Mapping[U
     """A list of a genre's titles, in catalogue order, has come as far as a concept item: is it named next?
 
     What stands before it is outside the concept; what may be said instead is the next title outside it. An item has
-    none where no shelf of its allows that, nor where a namesake that is told apart stands on it too. Every
+    none where no shelf of its allows that; nor on a shelf of a namesake, where that measures or is told apart. Every
     training wording asks for a shelf, as there are few of them beside many facts; of the other uses the item gets one
     wording a shelf, in turn.
     """
