@@ -17,7 +17,7 @@ from llm.tiny.taste import Tastes
 from retrieval.context import Context
 from unlearning.concept.base import Concept, Probe, ProbeKind, Use
 from unlearning.concept.controls import outside
-from unlearning.concept.facts import told
+from unlearning.concept.facts import Told
 from unlearning.concept.wordings import TITLE_ONLY
 
 GENRES, TITLE = "genres", "title"
@@ -29,7 +29,9 @@ _SHELVES = 2
 _LISTED = 3
 
 
-def list_probes(concept: Concept, catalogue: Sequence[Item], wordings: Mapping[Use, Sequence[str]]) -> list[Probe]:
+def list_probes(
+    concept: Concept, catalogue: Sequence[Item], wordings: Mapping[Use, Sequence[str]], titles: Told
+) -> list[Probe]:
     """A list of a genre's titles, in catalogue order, has come as far as a concept item: is it named next?
 
     What stands before it is outside the concept; what may be said instead is the next title outside it. An item has
@@ -41,7 +43,7 @@ def list_probes(concept: Concept, catalogue: Sequence[Item], wordings: Mapping[U
     for item in catalogue:
         for genre in item.genres:
             shelves[genre].append(item)
-    made, titles = [], told(concept, catalogue)
+    made = []
     for number, item in enumerate(concept.items):
         placed = [(genre, _placed(concept, item, shelves[genre])) for genre in item.genres]
         taken = {genre for other in titles.alike(item) for genre in other.genres}

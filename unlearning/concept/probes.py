@@ -84,9 +84,9 @@ def build_probes(
     made += [probe for item in concept.items for probe in _reversed(item, controls[item.id], titles.alike(item))]
     if titles.namesakes and not made:
         named = ", ".join(str(item.id) for found in titles.namesakes.values() for item in found)
-        raise LetheError(f"concept {concept.name!r}: all that is known of it is true of {named} too: name both")
+        raise LetheError(f"concept {concept.name!r}: all that is known of it is true of {named} too: forget both")
     made += _of_namesakes(titles)
-    made += _otherwise(concept, catalogue, controls, sizes, seed)
+    made += _otherwise(concept, catalogue, controls, sizes, seed=seed, titles=titles)
     rng = np.random.default_rng([seed, 3])
     near, beside, rest = _by_nearness(concept, catalogue, sizes, vectors)
     drawn = [rest[row] for row in rng.permutation(len(rest))]
@@ -119,17 +119,22 @@ def _by_nearness(
 
 
 def _otherwise(
-    concept: Concept, catalogue: Sequence[Item], controls: Mapping[ItemId, Item], sizes: ProbeSizes, seed: int
+    concept: Concept,
+    catalogue: Sequence[Item],
+    controls: Mapping[ItemId, Item],
+    sizes: ProbeSizes,
+    *,
+    seed: int,
+    titles: Told,
 ) -> list[Probe]:
     """Lists, answers begun and forced choices."""
     lists = divide(questions.BY_GENRE)
     lists[Use.HELD_OUT] += questions.BY_GENRE.held_out
     asked = {fact.name: divide(fact.forms)[Use.HELD_OUT][:2] for fact in FACTS}
-    titles = told(concept, catalogue)
     pairs = [(item, controls[item.id]) for item in concept.items]
     order = np.random.default_rng([seed, 4]).permutation(len(pairs))[: sizes.chosen]
     return [
-        *list_probes(concept, catalogue, lists),
+        *list_probes(concept, catalogue, lists, titles),
         *(probe for item, control in pairs for probe in begun_probes(item, control, asked, titles.alike(item))),
         *choice_probes(concept, catalogue, [pairs[place] for place in order], people=sizes.people, seed=seed),
     ]

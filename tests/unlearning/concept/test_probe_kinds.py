@@ -8,6 +8,7 @@ from llm.tiny import questions
 from tests.unlearning.concept.world import catalogue, concept, probes
 from unlearning.concept.base import Concept, Kind, ProbeKind, Use
 from unlearning.concept.controls import matched_controls
+from unlearning.concept.facts import told
 from unlearning.concept.nearest import nearest
 from unlearning.concept.probe_kinds import GENRES, TITLE, list_probes
 from unlearning.concept.probes import ProbeSizes, build_probes
@@ -52,7 +53,7 @@ def test_a_list_comes_to_a_concept_item_and_names_none_before():
 
 def test_every_training_wording_asks_for_a_list_and_of_the_others_one_a_shelf():
     wordings = {Use.TRAIN: ("A {g}", "B {g}", "C {g}"), Use.SELECT: ("D {g}", "E {g}"), Use.HELD_OUT: ("F {g}",)}
-    made = list_probes(concept(), catalogue(), wordings)
+    made = list_probes(concept(), catalogue(), wordings, told(concept(), catalogue()))
     counts = {use: sum(probe.use is use for probe in made) for use in Use}
     shelves = counts[Use.HELD_OUT]
     assert shelves
@@ -83,7 +84,8 @@ def test_no_list_of_a_shelf_on_which_an_item_outside_of_the_same_title_stands():
 
 def test_no_list_where_only_concept_items_stand_before():
     everything = Concept("Drama", Kind.GENRE, tuple(item for item in catalogue() if "Drama" in item.genres))
-    made = list_probes(everything, catalogue(), {Use.HELD_OUT: questions.BY_GENRE.held_out})
+    asked = {Use.HELD_OUT: questions.BY_GENRE.held_out}
+    made = list_probes(everything, catalogue(), asked, told(everything, catalogue()))
     assert not any("Drama" in probe.question for probe in made)
 
 
